@@ -1,0 +1,86 @@
+"""The contract of an agent.
+
+Shapes: ``T`` time, ``N`` games, ``P`` players, ``A`` actions, ``B`` any batch. A rollout keeps ``[T, N, P]``; acting and explaining
+work on a flat batch ``[B]`` of seats, because all seats share parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import jax
+
+from rlhf_games.core.game import GameSpec
+
+PyTree: TypeAlias = Any
+
+
+class Action(NamedTuple):
+    """What an agent chose for a batch of seats."""
+
+    action: jax.Array
+    """``[B, ...]`` int32 or float32, as ``spec.actions`` says; always legal."""
+    extras: PyTree
+    """What the learner needs later (log-probabilities, values), leaves ``[B, ...]``."""
+
+
+class Explanation(NamedTuple):
+    """What a person may ask an agent about a state."""
+
+    probabilities: jax.Array
+    """``[B, A]``, rows sum to 1 (for a box action: the density's mean, ``[B, dim]``)."""
+    value: jax.Array
+    """``[B]`` expected discounted return, in the units the agent was trained on."""
+
+
+class Rollout(NamedTuple):
+    """Experience of ``N`` games over ``T`` steps, rewards already from the experiment's reward sources."""
+
+    observation: jax.Array
+    """``[T, N, P, ...]`` before the action."""
+    action: jax.Array
+    """``[T, N, P, ...]``."""
+    reward: jax.Array
+    """``[T, N, P]`` float32."""
+    terminated: jax.Array
+    """``[T, N]`` bool after the action; all False where the experiment hides episode ends."""
+    truncated: jax.Array
+    """``[T, N]`` bool after the action; all False where the experiment hides episode ends."""
+    legal_action_mask: jax.Array
+    """``[T, N, P, A]`` bool before the action."""
+    acting: jax.Array
+    """``[T, N, P]`` bool: who chose at this step."""
+    extras: PyTree
+    """``Action.extras`` with leaves ``[T, N, P, ...]``."""
+    bootstrap: jax.Array
+    """``[T, N, P]`` float32: value of the last observation where truncated, else 0."""
+    last_observation: jax.Array
+    """``[N, P, ...]`` after the last action (of the new episode, where one ended)."""
+
+
+class Agent(Protocol):
+    """Pure functions; the configuration lives in the object, the learning in ``state``."""
+
+    def init(self, key: jax.Array, spec: GameSpec) -> PyTree:
+        """A fresh learner state (parameters, optimiser); the key is consumed."""
+        ...
+
+    def params(self, state: PyTree) -> PyTree:
+        """What ``act``, ``value`` and ``explain`` need of the state: what is published and checkpointed for players."""
+        ...
+
+    def act(self, params: PyTree, observation: jax.Array, key: jax.Array, legal_action_mask: jax.Array) -> Action:
+        """Samples an action for each seat: ``observation[B, ...]``, ``legal_action_mask[B, A]``; the key is consumed."""
+        ...
+
+    def value(self, params: PyTree, observation: jax.Array) -> jax.Array:
+        """``[B]`` value of each observation."""
+        ...
+
+    def explain(self, params: PyTree, observation: jax.Array, legal_action_mask: jax.Array) -> Explanation:
+        """Answers "what would you do here?"."""
+        ...
+
+    def update(self, state: PyTree, rollout: Rollout, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Learns from one rollout; returns the next state and scalar metrics. The key is consumed."""
+        ...

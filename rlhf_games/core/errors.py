@@ -1,0 +1,22 @@
+"""The one exception whose text is meant for a person."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something a person can mend: the message says what was wrong, where, and how to mend it.
+
+    The command line prints the message without a traceback and exits with status 2.
+    """
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the known word closest to ``word``, or the list of known words."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known are: {', '.join(choices)}" if choices else "; none are known here"

@@ -1,0 +1,18 @@
+"""Randomness: seed and time determine every key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def step_key(seed: Any, t: Any) -> jax.Array:
+    """The key for time ``t`` of the episode ``seed``: ``fold_in(key(seed), t)``; ``t = 0`` is for ``init``.
+
+    Args:
+      seed: ``[]`` uint32.
+      t: ``[]`` int32, at least 0.
+    """
+    return jax.random.fold_in(jax.random.key(jnp.asarray(seed, jnp.uint32)), jnp.asarray(t, jnp.int32))

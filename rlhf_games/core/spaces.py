@@ -1,0 +1,84 @@
+"""What an action or an observation looks like. Plain data, no JAX, so that a listing of games costs nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Layout: TypeAlias = Literal["vector", "grid", "image"]
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """One choice out of ``len(meanings)``; action ``i`` is an int32 in ``[0, n)`` and means ``meanings[i]``."""
+
+    meanings: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of actions."""
+        return len(self.meanings)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action: a scalar."""
+        return ()
+
+
+@dataclass(frozen=True)
+class MultiDiscrete:
+    """Several independent choices at once; action is int32 ``[len(sizes)]`` with entry ``i`` in ``[0, sizes[i])``."""
+
+    sizes: tuple[int, ...]
+    meanings: tuple[str, ...]
+    """One name per choice (not per value)."""
+
+    @property
+    def n(self) -> int:
+        """Width of the legal-action mask: all choices laid side by side."""
+        return sum(self.sizes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action."""
+        return (len(self.sizes),)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A real vector; action is float32 of ``shape`` with entry ``i`` in ``[low[i], high[i]]`` (row-major)."""
+
+    shape: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        size = math.prod(self.shape)
+        if len(self.low) != size or len(self.high) != size:
+            raise ValueError(f"Box of shape {self.shape} needs {size} bounds, got {len(self.low)} and {len(self.high)}")
+        if any(high <= low for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"Box bounds must satisfy low < high, got low={self.low}, high={self.high}")
+
+    @property
+    def n(self) -> int:
+        """Width of the legal-action mask: a box has no illegal actions, its mask is one True."""
+        return 1
+
+
+ActionSpace: TypeAlias = Discrete | MultiDiscrete | Box
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one player sees at one decision.
+
+    ``vector``: ``[F]``. ``grid``: ``[H, W, C]``, small, one plane per kind of thing. ``image``: ``[H, W, C]``, pixels 0–255.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    """NumPy name: ``bool``, ``uint8`` or ``float32``."""
+    layout: Layout
+    channels: tuple[str, ...] = ()
+    """Meaning of each channel of a grid, or of each feature of a vector; may be empty."""
