@@ -81,6 +81,9 @@ class Agent(Protocol):
         """Answers "what would you do here?"."""
         ...
 
-    def update(self, state: PyTree, rollout: Rollout, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
-        """Learns from one rollout; returns the next state and scalar metrics. The key is consumed."""
+    def update(self, state: PyTree, rollout: Rollout, key: jax.Array, progress: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Learns from one rollout; returns the next state and scalar metrics. The key is consumed.
+
+        ``progress`` is ``[]`` float32 in [0, 1], the share of the training budget that is spent: schedules anneal along it.
+        """
         ...
