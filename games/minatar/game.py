@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.game import GameSpec, Session, TimeStep
+from rlhf_games.core.promotion import third_party
 from rlhf_games.core.session import DeviceSession
 from rlhf_games.core.spaces import Discrete, Observation
 
@@ -49,26 +51,32 @@ class State(NamedTuple):
     """``[]`` int32 steps since the start of the episode."""
 
 
+@dataclass(frozen=True)
 class MinAtar:
-    """One MinAtar game as a device game."""
+    """One MinAtar game as a device game. Equal name and options make equal games, which share what JAX compiled."""
 
-    def __init__(self, name: str, options: Options) -> None:
-        import pgx  # deferred: listing games must not pay for it
+    name: str
+    """As in ``cards.toml``."""
+    options: Options
 
-        self._env: Any = pgx.make(f"minatar-{name.replace('_', '-')}", sticky_action_prob=options.sticky_action_prob)  # type: ignore[arg-type]
-        self._name = name
-        self._options = options
+    @cached_property
+    def _env(self) -> Any:
+        # pgx makes arrays when it is imported and built; the first use may be inside a trace, where they would become tracers.
+        with jax.ensure_compile_time_eval():
+            rules = importlib.import_module(f"pgx.minatar.{self.name}")
+            kind = getattr(rules, f"MinAtar{self.name.title().replace('_', '')}")
+            return kind(sticky_action_prob=self.options.sticky_action_prob)
 
     @cached_property
     def spec(self) -> GameSpec:
         """The game's description."""
         card = tomllib.loads(Path(__file__).with_name("cards.toml").read_text(encoding="utf-8"))
-        game = next(entry for entry in card["game"] if entry["name"] == self._name)
-        with _lenient():
+        game = next(entry for entry in card["game"] if entry["name"] == self.name)
+        with third_party():
             state = jax.eval_shape(self._env.init, jax.random.key(0))
         meanings = tuple(_MEANINGS[i] for i in np.asarray(self._env.minimal_action_set))
         return GameSpec(
-            name=f"minatar/{self._name}",
+            name=f"minatar/{self.name}",
             version=f"pgx-{self._env.version}",
             players=1,
             observation=Observation(state.observation.shape, "bool", "grid", tuple(game["channels"])),
@@ -76,7 +84,7 @@ class MinAtar:
             decisions_per_second=float(game["decisions_per_second"]),
             turn_based=False,
             aim=game["aim"],
-            options=dataclasses.asdict(self._options),
+            options=dataclasses.asdict(self.options),
             keys={_KEYS[m]: i for i, m in enumerate(meanings) if m in _KEYS},
             buttons={_BUTTONS[m]: i for i, m in enumerate(meanings) if m in _BUTTONS},
             idle_action=meanings.index("stay"),
@@ -85,12 +93,12 @@ class MinAtar:
 
     def init(self, key: jax.Array) -> State:
         """The start of an episode; the key is consumed."""
-        with _lenient():
+        with third_party():
             return State(self._env.init(key), jnp.int32(0))
 
     def step(self, state: State, action: jax.Array, key: jax.Array) -> State:
-        """One step; ``action`` is ``[1]`` int32; the key is consumed."""
-        with _lenient():
+        """One step; ``action`` is ``[1]`` int32; the key is consumed. A step after termination changes nothing and earns 0."""
+        with third_party():
             return State(self._env.step(state.game, action[0], key), state.t + 1)
 
     def timestep(self, state: State) -> TimeStep[jax.Array]:
@@ -100,7 +108,7 @@ class MinAtar:
             observation=game.observation[None],
             reward=game.rewards.astype(jnp.float32),
             terminated=game.terminated,
-            truncated=(state.t >= self._options.max_steps) & ~game.terminated,
+            truncated=(state.t >= self.options.max_steps) & ~game.terminated,
             legal_action_mask=game.legal_action_mask[None],
             acting=jnp.ones((1,), bool),
         )
@@ -112,27 +120,6 @@ class MinAtar:
     def open(self, seed: int) -> Session:
         """One interactive game."""
         return DeviceSession(self, seed)
-
-
-def _lenient() -> Any:
-    """pgx relies on implicit promotion; our strict flags are for our own code."""
-    stack = jax.numpy_dtype_promotion("standard")
-    return _Both(stack, jax.numpy_rank_promotion("allow"))
-
-
-class _Both:
-    """Two context managers as one."""
-
-    def __init__(self, first: Any, second: Any) -> None:
-        self._managers = (first, second)
-
-    def __enter__(self) -> None:
-        for manager in self._managers:
-            manager.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        for manager in reversed(self._managers):
-            manager.__exit__(*error)
 
 
 def make(name: str, options: Options) -> MinAtar:
