@@ -1,0 +1,222 @@
+"""Proximal policy optimisation: an actor-critic learner for every game with discrete, multi-discrete or box actions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from rlhf_games.core.agent import Action, Explanation, PyTree, Rollout
+from rlhf_games.core.game import GameSpec
+from rlhf_games.core.promotion import third_party
+from rlhf_games.learning.distributions import Head, head_for
+from rlhf_games.learning.returns import generalized_advantages
+from rlhf_games.learning.shuffle import shuffled
+
+from .losses import Batch, Losses, ppo_losses
+from .networks import ActorCritic
+
+
+@dataclass(frozen=True)
+class Config:
+    """How PPO learns. Defaults suit MinAtar; README.md says what differs for Atari."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size at the start."""
+    anneal: bool = True
+    """Bring the learning rate linearly to 0 over the budget."""
+    adam_epsilon: float = 1e-5
+    """Adam's ε."""
+    discount: float = 0.99
+    """γ in [0, 1]."""
+    trace: float = 0.95
+    """λ of generalised advantage estimation, in [0, 1]."""
+    epochs: int = 4
+    """Passes over each rollout."""
+    minibatches: int = 8
+    """Gradient steps per pass; must divide steps × games × players."""
+    clip: float = 0.2
+    """ε of the clipped ratio."""
+    value_clip: float = 0.0
+    """How far a value may move from its old prediction before its gradient stops; 0 is off."""
+    value_weight: float = 0.5
+    """Weight of the value loss."""
+    entropy_weight: float = 0.01
+    """Weight of the entropy bonus."""
+    max_gradient_norm: float = 0.5
+    """The gradient is scaled down to this global norm."""
+    normalise_advantage: bool = True
+    """Give each minibatch's advantages mean 0 and standard deviation 1."""
+    network: Literal["auto", "mlp", "cnn"] = "auto"
+    """``auto``: convolutions for pixels, dense layers for everything else."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Sizes of the dense layers (of the one after the convolutions, for pixels: the last entry)."""
+    activation: Literal["relu", "tanh", "leaky_relu"] = "relu"
+    """Activation of dense layers."""
+    shared: bool = True
+    """One body for policy and value (faster) or two."""
+    microbatch: int = 0
+    """Rows per gradient accumulation step; 0: whole minibatches (32 for convolutions over pixels on CPU, where XLA is fastest so)."""
+
+    def __post_init__(self) -> None:
+        positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("discount", "trace"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if not self.hidden:
+            raise ValueError("hidden must name at least one layer size")
+
+
+class State(NamedTuple):
+    """The learner: network parameters and the optimiser's state."""
+
+    params: PyTree
+    optimiser: PyTree
+
+
+class Extras(NamedTuple):
+    """What acting leaves for learning, leaves ``[B, ...]``."""
+
+    raw: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+
+
+@dataclass(eq=False)
+class PPO:
+    """The agent. Stateless but for what it knows of the game after ``init``."""
+
+    config: Config
+    _graph: Any = field(default=None, repr=False)
+    _head: Head | None = field(default=None, repr=False)
+    _pixels: bool = field(default=False, repr=False)
+
+    def bind(self, spec: GameSpec) -> None:
+        """Learns the shape of the game; ``init`` calls it."""
+        self._head = head_for(spec.actions)
+        self._pixels = spec.observation.layout == "image" and self.config.network != "mlp"
+
+    @property
+    def head(self) -> Head:
+        """How network outputs become actions."""
+        if self._head is None:
+            raise RuntimeError("call init(key, spec) before anything else")
+        return self._head
+
+    def init(self, key: jax.Array, spec: GameSpec) -> State:
+        """A fresh learner; the key is consumed."""
+        self.bind(spec)
+        c = self.config
+        network = ActorCritic(spec.observation, self.head.size, c.network, c.hidden, c.activation, c.shared, rngs=nnx.Rngs(key))
+        self._graph, params = nnx.split(network)
+        return State(params, self._optimiser().init(params))
+
+    def _optimiser(self) -> optax.GradientTransformation:
+        c = self.config
+        return optax.chain(optax.clip_by_global_norm(c.max_gradient_norm), optax.scale_by_adam(eps=c.adam_epsilon))
+
+    def params(self, state: State) -> PyTree:
+        """The network's parameters."""
+        return state.params
+
+    def _outputs(self, params: PyTree, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs: tuple[jax.Array, jax.Array] = nnx.merge(self._graph, params)(observation)
+        return outputs
+
+    def act(self, params: PyTree, observation: jax.Array, key: jax.Array, legal_action_mask: jax.Array) -> Action:
+        """Samples from the policy."""
+        outputs, value = self._outputs(params, observation)
+        sample = self.head.sample(outputs, legal_action_mask, key)
+        log_prob = self.head.log_prob(outputs, legal_action_mask, sample.raw)
+        return Action(sample.action, Extras(sample.raw, log_prob, value))
+
+    def value(self, params: PyTree, observation: jax.Array) -> jax.Array:
+        """``[B]``."""
+        return self._outputs(params, observation)[1]
+
+    def explain(self, params: PyTree, observation: jax.Array, legal_action_mask: jax.Array) -> Explanation:
+        """Probabilities and value."""
+        outputs, value = self._outputs(params, observation)
+        return Explanation(self.head.probabilities(outputs, legal_action_mask), value)
+
+    def update(self, state: State, rollout: Rollout, key: jax.Array, progress: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        """``epochs`` passes of clipped policy-gradient steps over the rollout."""
+        batch = self._batch(state.params, rollout)
+        learning_rate = self.config.learning_rate * (1.0 - progress if self.config.anneal else jnp.float32(1.0))
+
+        def epoch(state: State, key: jax.Array) -> tuple[State, Losses]:
+            return jax.lax.scan(lambda s, b: self._step(s, b, learning_rate), state, shuffled(batch, key, self.config.minibatches))
+
+        state, losses = jax.lax.scan(epoch, state, jax.random.split(key, self.config.epochs))
+        means = jax.tree.map(jnp.mean, losses)
+        metrics = {f"loss/{name}": getattr(means, name) for name in ("policy", "value", "entropy", "kl", "clipped")}
+        explained = 1.0 - jnp.var(batch.target - batch.value) / (jnp.var(batch.target) + 1e-8)
+        return state, metrics | {"value/explained_variance": explained, "value/mean": jnp.mean(batch.value)}
+
+    def _batch(self, params: PyTree, rollout: Rollout) -> Batch:
+        """Flattens ``[T, N, P]`` to rows and adds advantages."""
+        seats = rollout.last_observation.shape[:2]
+        last = self.value(params, rollout.last_observation.reshape(-1, *rollout.last_observation.shape[2:])).reshape(seats)
+        done = jnp.broadcast_to((rollout.terminated | rollout.truncated)[..., None], rollout.reward.shape)
+        advantages = generalized_advantages(
+            rollout.reward, rollout.extras.value, last, done, rollout.bootstrap, rollout.acting,
+            discount=self.config.discount, trace=self.config.trace,
+        )  # fmt: skip
+        rows = Batch(
+            rollout.observation, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
+            advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
+        )  # fmt: skip
+        return jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), rows)
+
+    def _step(self, state: State, batch: Batch, learning_rate: jax.Array) -> tuple[State, Losses]:
+        """One gradient step on one minibatch."""
+        total = jnp.maximum(jnp.sum(batch.weight), 1.0)
+        if self.config.normalise_advantage:
+            mean = jnp.sum(batch.advantage * batch.weight) / total
+            deviation = jnp.sqrt(jnp.sum(jnp.square(batch.advantage - mean) * batch.weight) / total)
+            batch = batch._replace(advantage=(batch.advantage - mean) / (deviation + 1e-8))
+        gradient, losses = self._gradient(state.params, batch, total)
+        with third_party():
+            direction, optimiser = self._optimiser().update(gradient, state.optimiser)
+        params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
+        return State(params, optimiser), losses
+
+    def _gradient(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[PyTree, Losses]:
+        """The minibatch's gradient, accumulated over micro-batches where that is faster."""
+        gradient_of = jax.grad(self._loss, has_aux=True)
+        rows = batch.weight.shape[0]
+        size = self.config.microbatch or (32 if self._pixels and jax.default_backend() == "cpu" else rows)
+        if size >= rows or rows % size:
+            whole: tuple[PyTree, Losses] = gradient_of(params, batch, total)
+            return whole
+        parts = jax.tree.map(lambda x: x.reshape(rows // size, size, *x.shape[1:]), batch)
+        first = jax.eval_shape(gradient_of, params, jax.tree.map(lambda x: x[0], parts), total)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), first)
+
+        def add(sums: PyTree, part: Batch) -> tuple[PyTree, None]:
+            return jax.tree.map(jnp.add, sums, gradient_of(params, part, total)), None
+
+        summed: tuple[PyTree, Losses] = jax.lax.scan(add, zeros, parts)[0]
+        return summed
+
+    def _loss(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[jax.Array, Losses]:
+        c = self.config
+        outputs, value = self._outputs(params, batch.observation)
+        losses = ppo_losses(
+            self.head.log_prob(outputs, batch.legal, batch.raw), self.head.entropy(outputs, batch.legal), value, batch, total,
+            clip=c.clip, value_clip=c.value_clip, value_weight=c.value_weight, entropy_weight=c.entropy_weight,
+        )  # fmt: skip
+        return losses.total, losses
+
+
+def make(config: Config) -> PPO:
+    """Builds the agent."""
+    return PPO(config)

@@ -1,0 +1,30 @@
+"""The actor-critic network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import nnx
+
+from rlhf_games.core.spaces import Observation
+from rlhf_games.learning.networks import orthogonal, torso
+
+
+class ActorCritic(nnx.Module):
+    """Action outputs and a value from one shared body, or from two separate ones."""
+
+    def __init__(
+        self, observation: Observation, outputs: int, kind: str, hidden: Sequence[int], activation: str, shared: bool, *, rngs: nnx.Rngs
+    ) -> None:
+        self.body: Any = torso(observation, kind, hidden, activation, rngs=rngs)
+        self.value_body: Any = None if shared else torso(observation, kind, hidden, activation, rngs=rngs)
+        self.actor = nnx.Linear(self.body.features, outputs, kernel_init=orthogonal(0.01), rngs=rngs)
+        self.critic = nnx.Linear(self.body.features, 1, kernel_init=orthogonal(1.0), rngs=rngs)
+
+    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """``[B, ...] → outputs [B, K], value [B]``."""
+        features = self.body(observation)
+        value_features = features if self.value_body is None else self.value_body(observation)
+        return self.actor(features), self.critic(value_features)[:, 0]

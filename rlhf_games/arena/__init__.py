@@ -1,0 +1,1 @@
+"""Where people play, judge, coach and question the agents."""

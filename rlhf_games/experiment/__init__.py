@@ -1,0 +1,1 @@
+"""One experiment: its file, its run directory, its loop, its report."""

@@ -1,0 +1,1 @@
+"""Learning parts that agents and reward models share."""

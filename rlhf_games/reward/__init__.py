@@ -1,0 +1,1 @@
+"""Rewards learned from people, and the sources a reward is summed from."""

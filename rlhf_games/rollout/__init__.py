@@ -1,0 +1,1 @@
+"""Playing many games at once with one agent."""
