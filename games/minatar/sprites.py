@@ -161,14 +161,14 @@ def _stern(pen: _Pen) -> None:
         pen.disc(16 + 7 * float(np.cos(angle)), 19 + 7 * float(np.sin(angle)), 3.6, SKY)
 
 
-def _shot(colour: Colour, up: bool) -> Callable[[_Pen], None]:
-    def draw(pen: _Pen) -> None:
-        pen.shape(colour, *(((16, 4), (22, 14), (16, 28), (10, 14)) if up else ((10, 5), (22, 5), (22, 17), (16, 28), (10, 17))))
-        if not up:
-            pen.line(12.5, 9, 19.5, 16, INK, 1.6)
-            pen.line(19.5, 9, 12.5, 16, INK, 1.6)
+def _own_shot(pen: _Pen) -> None:
+    pen.shape(YELLOW, (16, 4), (22, 16), (16, 28), (10, 16))
 
-    return draw
+
+def _enemy_shot(pen: _Pen) -> None:
+    pen.disc(16, 16, 8, RED)
+    pen.line(12, 12, 20, 20, INK, 2)
+    pen.line(20, 12, 12, 20, INK, 2)
 
 
 def _fish(pen: _Pen) -> None:
@@ -241,8 +241,8 @@ _PENS: dict[str, Callable[[_Pen], None]] = {
     **{f"speed_{k}": _streaks(6 - k) for k in range(1, 6)},
     "sub_front": _submarine(SKY, periscope=True),
     "sub_back": _stern,
-    "friendly_bullet": _shot(YELLOW, up=True),
-    "enemy_bullet": _shot(RED, up=False),
+    "friendly_bullet": _own_shot,
+    "enemy_bullet": _enemy_shot,
     "enemy_fish": _fish,
     "enemy_sub": _submarine(RED, periscope=False),
     "oxygen_gauge": _air,

@@ -29,7 +29,8 @@ _LABELS = {
     "paddle": "you: paddle",
     "chicken": "you: chicken",
     "cannon": "you: cannon",
-    "trail": "came from here",
+    "trail": "came from",
+    "ball_before": "ball came from",
     "friendly_bullet": "your shot",
     "enemy_bullet": "enemy shot",
     "enemy_fish": "enemy fish",
@@ -67,8 +68,7 @@ def draw(observation: NDArray[np.bool_], channels: tuple[str, ...]) -> NDArray[n
     rows, columns, _ = observation.shape
     picture = _empty(rows, columns, channels).copy()
     board = picture[_MARGIN : _MARGIN + rows * TILE, _MARGIN : _MARGIN + columns * TILE]
-    tiles = board.reshape(rows, TILE, columns, TILE, 3).transpose(0, 2, 1, 3, 4)
-    assert np.shares_memory(tiles, picture)
+    tiles = board.reshape(rows, TILE, columns, TILE, 3).transpose(0, 2, 1, 3, 4)  # a view: [H, W, TILE, TILE, 3]
     for plane in _order(channels):
         y, x = np.nonzero(observation[:, :, plane])
         if len(y):
@@ -101,7 +101,7 @@ def _empty(rows: int, columns: int, channels: tuple[str, ...]) -> NDArray[np.uin
     picture = np.array(image)
     left = 2 * _MARGIN + columns * TILE
     for row, plane in enumerate(_legend(channels)):
-        _legend_row(picture, left, _MARGIN + row * TILE, _kind(channels, plane), channels)
+        _legend_row(picture, left, _MARGIN + row * TILE, _kind(channels, plane))
     picture.setflags(write=False)
     return picture
 
@@ -111,7 +111,7 @@ def _legend(channels: tuple[str, ...]) -> list[int]:
     return list(reversed(_order(channels)))
 
 
-def _legend_row(picture: NDArray[np.uint8], left: int, top: int, kind: str, channels: tuple[str, ...]) -> None:
+def _legend_row(picture: NDArray[np.uint8], left: int, top: int, kind: str) -> None:
     small = TILE - 6
     backdrop = ("alien", kind) if kind in ("alien_left", "alien_right") else (kind,)
     cell = np.full((TILE, TILE, 3), _CELLS[0], np.uint16)
@@ -122,8 +122,6 @@ def _legend_row(picture: NDArray[np.uint8], left: int, top: int, kind: str, chan
     picture[top + 3 : top + 3 + small, left : left + small] = np.asarray(icon)
     label = Image.new("RGB", (_LEGEND - small - _MARGIN - 4, TILE), _BACKGROUND)
     text = _LABELS.get(kind, kind.replace("_", " "))
-    if kind == "ball_before":
-        text = "ball came from"
     ImageDraw.Draw(label).text((0, TILE // 2), text, fill=_TEXT, font=ImageFont.load_default(13), anchor="lm")
     x = left + small + 6
     picture[top : top + TILE, x : x + label.width] = np.asarray(label)
