@@ -1,0 +1,1 @@
+"""The command line: one module per verb, and ``main`` that imports only the one that was asked for."""

@@ -1,0 +1,81 @@
+"""What all tests share: JAX on the CPU and strict, no display, and an empty lab to try things in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+# Before anything imports JAX or pygame.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+from hypothesis import settings
+
+from rlhf_games import workspace
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# The machine is shared: a slow example says nothing about the code.
+settings.register_profile("rlhf-games", deadline=None)
+settings.load_profile("rlhf-games")
+
+FAMILY = '''
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the family."""
+    size: int = 3
+    """Cells."""
+
+@dataclass(frozen=True)
+class Thing:
+    """Stands for a game: what is tested with it never plays."""
+    name: str
+    options: Options
+    origin: str = __file__
+
+def make(name, options):
+    return Thing(name, options)
+'''
+CARDS = '''
+kind = "device"
+[[game]]
+name = "one"
+title = "One"
+players = 1
+aim = "Be found."
+'''
+
+
+@pytest.fixture
+def fresh_workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No workspace but the checkout; what a test changes about it is undone."""
+    monkeypatch.delenv(workspace.VARIABLE, raising=False)
+    workspace.refresh()
+    yield
+    monkeypatch.undo()
+    workspace.refresh()
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path, fresh_workspace: None) -> Callable[..., Path]:
+    """Makes a workspace with the given families of one game each: ``make_lab("lab", "mine")``."""
+
+    def make(name: str, *families: str) -> Path:
+        for family in families:
+            folder = tmp_path / name / "games" / family
+            folder.mkdir(parents=True)
+            (folder / "game.py").write_text(FAMILY)
+            (folder / "cards.toml").write_text(CARDS)
+        return tmp_path / name
+
+    return make
