@@ -1,0 +1,134 @@
+"""Makes replays out of what a batch of games produces while it plays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.core.game import GameSpec
+from rlhf_games.core.spaces import Box
+from rlhf_games.replay.checksum import checksum_of, digest, mark_steps
+from rlhf_games.replay.replay import Ended, Replay, package_versions
+
+
+class Chunk(NamedTuple):
+    """``T`` consecutive steps of ``R`` recorded games (lanes); NumPy arrays, or anything that ``np.asarray`` takes."""
+
+    seed: Any
+    """``[T, R]`` uint32: the seed of the episode that the step belongs to."""
+    action: Any
+    """``[T, R, P, ...]``."""
+    reward: Any
+    """``[T, R, P]`` float32: what the game itself gave."""
+    terminated: Any
+    """``[T, R]`` bool, after the action, as the game says it (also where the experiment hides ends from the agent)."""
+    truncated: Any
+    """``[T, R]`` bool, after the action."""
+    observation: Any
+    """``[T, R, P, ...]`` after the action, of the same episode: at an end its own last observation, never the next one's first."""
+
+
+@dataclass
+class _Open:
+    """An episode that is being played."""
+
+    seed: int
+    length: int = 0
+    actions: list[NDArray[Any]] = field(default_factory=list)
+    rewards: list[NDArray[np.float32]] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    last: NDArray[Any] | None = None
+
+
+class EpisodeRecorder:
+    """Collects each lane's episodes; how the stream is cut into chunks makes no difference."""
+
+    def __init__(
+        self,
+        spec: GameSpec,
+        lanes: int,
+        *,
+        player: Sequence[str] = (),
+        versions: dict[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``player``: who plays each seat (default: ``"agent"``); ``clock``: seconds since 1970."""
+        self._spec = spec
+        self._player = tuple(player) or ("agent",) * spec.players
+        self._versions = dict(package_versions() if versions is None else versions)
+        self._clock = clock
+        self._dtype = np.float32 if isinstance(spec.actions, Box) else np.int32
+        self._open: list[_Open | None] = [None] * lanes
+
+    def add(self, chunk: Chunk, policy: str = "") -> list[Replay]:
+        """Takes the next steps of all lanes; returns the episodes that ended in them, lane by lane and in time order.
+
+        Args:
+          chunk: the next ``T`` steps.
+          policy: which policy chose these actions; an episode is filed under the policy that ended it.
+
+        Raises:
+          ValueError: the number of lanes is wrong, or a seed changes within an episode.
+        """
+        arrays = Chunk(*(np.asarray(array) for array in chunk))
+        if arrays.seed.ndim != 2 or arrays.seed.shape[1] != len(self._open):
+            raise ValueError(f"chunk.seed must be [T, {len(self._open)}], got {arrays.seed.shape}")
+        finished: list[Replay] = []
+        for lane in range(len(self._open)):
+            finished += self._add_lane(lane, Chunk(*(array[:, lane] for array in arrays)), policy)
+        return finished
+
+    def open_episodes(self, policy: str = "") -> list[Replay]:
+        """The episodes that are still being played, as far as they have come, so that clips can be cut from them too."""
+        return [self._seal(lane, episode, "unfinished", policy) for lane, episode in enumerate(self._open) if episode is not None]
+
+    def _add_lane(self, lane: int, steps: Chunk, policy: str) -> list[Replay]:
+        ends = np.flatnonzero(steps.terminated | steps.truncated)
+        finished = []
+        start = 0
+        for stop in [int(end) + 1 for end in ends]:
+            self._extend(lane, Chunk(*(array[start:stop] for array in steps)))
+            ended: Ended = "terminated" if steps.terminated[stop - 1] else "truncated"
+            episode = self._open[lane]
+            assert episode is not None
+            finished.append(self._seal(lane, episode, ended, policy))
+            self._open[lane] = None
+            start = stop
+        if start < len(steps.seed):
+            self._extend(lane, Chunk(*(array[start:] for array in steps)))
+        return finished
+
+    def _extend(self, lane: int, steps: Chunk) -> None:
+        episode = self._open[lane] or _Open(int(steps.seed[0]))
+        self._open[lane] = episode
+        wrong = np.flatnonzero(steps.seed != episode.seed)
+        if wrong.size:
+            t = episode.length + int(wrong[0])
+            raise ValueError(f"lane {lane}: seed changes from {episode.seed} to {int(steps.seed[wrong[0]])} at step {t} of an episode")
+        begin, episode.length = episode.length, episode.length + len(steps.seed)
+        episode.actions.append(np.array(steps.action, self._dtype))
+        episode.rewards.append(np.array(steps.reward, np.float32))
+        episode.digests += [digest(steps.observation[t - begin]) for t in mark_steps(begin, episode.length)]
+        episode.last = np.array(steps.observation[-1])
+
+    def _seal(self, lane: int, episode: _Open, ended: Ended, policy: str) -> Replay:
+        assert episode.last is not None
+        return Replay(
+            game=self._spec.name,
+            game_version=self._spec.version,
+            options=self._spec.options,
+            seed=episode.seed,
+            actions=np.concatenate(episode.actions),
+            checksum=checksum_of(np.concatenate(episode.rewards), episode.last, episode.digests),
+            ended=ended,
+            player=self._player,
+            policy=policy,
+            lane=lane,
+            recorded_at=self._clock(),
+            versions=self._versions,
+        )
