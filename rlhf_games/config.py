@@ -23,7 +23,7 @@ from rlhf_games.core.errors import UserError, nearest
 T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,), Path: (str, Path)}
-_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
+_NAMES: dict[Any, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
@@ -119,7 +119,9 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
     for name in mapping:
         if name not in known:
             raise source.refuse(_join(key, str(name)), f"there is no such setting{nearest(str(name), known)}")
-    lacking = [name for name, entry in known.items() if name not in mapping and entry.default is MISSING and entry.default_factory is MISSING]
+    lacking = [
+        name for name, entry in known.items() if name not in mapping and entry.default is MISSING and entry.default_factory is MISSING
+    ]
     if lacking:
         raise source.refuse(key, f"missing {', '.join(_join(key, name) for name in lacking)}")
     hints = typing.get_type_hints(cls)
@@ -192,7 +194,7 @@ def _sequence(make: Callable[[list[Any]], Any]) -> Callable[..., Any]:
     def convert(args: tuple[Any, ...], value: Any, key: str, source: _Source) -> Any:
         if not isinstance(value, list | tuple):
             raise source.refuse(key, f"expected a list, got {_show(value)}")
-        endless = make is list or len(args) == 2 and args[1] is ...
+        endless = make is list or (len(args) == 2 and args[1] is ...)
         if not endless and len(value) != len(args):
             raise source.refuse(key, f"expected a list of {len(args)} values, got {len(value)}: {_show(value)}")
         hints = [args[0]] * len(value) if endless else args

@@ -1,7 +1,8 @@
 """``rlhf-games``: finds the verb, reads its flags, runs it.
 
-A verb is a frozen dataclass whose docstring is its help, whose fields are its flags, and whose ``run(self) -> int`` gives the exit status. Its module is
-imported only when the verb is asked for, and heavy things (JAX, pygame) only inside ``run``; the list of verbs imports nothing at all.
+A verb is a frozen dataclass whose docstring is its help, whose fields are its flags, and whose ``run(self) -> int`` gives the exit
+status. Its module is imported only when the verb is asked for, and heavy things (JAX, pygame) only inside ``run``; the list of verbs
+imports nothing at all.
 
 Exit status: what ``run`` returns; 2 for anything a person can mend (``UserError``, wrong flags); 130 when interrupted.
 """
