@@ -1,0 +1,1 @@
+"""Feedback: kinds of answers, their store, what to ask, who answers, and likelihoods."""

@@ -1,0 +1,178 @@
+"""Queries: posting, leasing, withdrawing. Functions on a connection; ``store.py`` gives them their transactions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.schema import STILL_WANTED, answers, clips, queries, query_clips, replays, retractions
+from rlhf_games.feedback.store.records import Query, QueryDraft, Row, read_query
+from rlhf_games.feedback.store.sql import chunks, insert_new, lock_head, select_where_in
+from rlhf_games.replay.clip import Clip
+
+_SAME_QUESTION = ("kind", "replay_id", "step", "strategy", "session", "iteration", "control", "wanted")
+"""Fields in which a query posted again under its key must agree (the clips too)."""
+
+
+def clip_id(text: str) -> str:
+    """The id of the clip with this JSON form."""
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], rng: np.random.Generator, now: float) -> list[int]:
+    """Stores the questions and returns their ids in order; a draft whose key is known gives the id of the earlier query."""
+    _check_material(connection, drafts)
+    known = _posted_keys(connection, drafts)
+    forms = [[clip.to_json() for clip in draft.clips] for draft in drafts]
+    rows, places = [], []
+    for index, draft in enumerate(drafts):
+        # Drawn for known drafts too: what the others get must not depend on what was posted before a crash.
+        display = tuple(int(place) for place in rng.permutation(len(draft.clips))) if draft.display is None else draft.display
+        if draft.key not in known:
+            rows.append(_query_row(draft, display, now))
+            places.append(index)
+    lengths = {text: clip.length for draft, texts in zip(drafts, forms, strict=True) for clip, text in zip(draft.clips, texts, strict=True)}
+    insert_new(connection, clips, [{"id": clip_id(text), "length": length, "json": text} for text, length in lengths.items()])
+    ids: dict[int, int] = {}
+    if rows:
+        statement = sa.insert(queries).returning(queries.c.id, sort_by_parameter_order=True)
+        ids = dict(zip(places, connection.execute(statement, rows).scalars(), strict=True))
+        links = [
+            {"query_id": ids[index], "place": place, "clip_id": clip_id(text)} for index in places for place, text in enumerate(forms[index])
+        ]
+        if links:
+            connection.execute(sa.insert(query_clips), links)
+    _check_repeats(connection, store, drafts, known)
+    return [ids[index] if index in ids else known[str(draft.key)] for index, draft in enumerate(drafts)]
+
+
+def _query_row(draft: QueryDraft, display: tuple[int, ...], now: float) -> dict[str, Any]:
+    copied = ("key", "kind", "replay_id", "step", "strategy", "acquisition", "session", "iteration", "policy_version", "reward_version")
+    row = {name: getattr(draft, name) for name in (*copied, "recent_return", "recent_length", "control", "wanted")}
+    return row | {"display": json.dumps(display), "posted_at": now, "remaining": draft.wanted}
+
+
+def _check_material(connection: Connection, drafts: Sequence[QueryDraft]) -> None:
+    """Refuses questions about replays that the store does not hold: nobody could be shown them."""
+    wanted: dict[str, str] = {}
+    for index, draft in enumerate(drafts):
+        for number, clip in enumerate(draft.clips):
+            wanted |= {segment.replay_id: f"query {index}, clip {number}" for segment in clip.segments}
+        if draft.replay_id is not None:
+            wanted[draft.replay_id] = f"query {index}"
+    found = {row["id"]: row["length"] for row in select_where_in(connection, sa.select(replays.c.id, replays.c.length), replays.c.id, [*wanted])}
+    for replay_id, where in wanted.items():
+        if replay_id not in found:
+            raise UserError(f"{where}: replay {replay_id!r} is not in the store; add it with add_replays first")
+    for index, draft in enumerate(drafts):
+        ends = [(segment.replay_id, segment.start + segment.length) for clip in draft.clips for segment in clip.segments]
+        ends += [(draft.replay_id, draft.step)] if draft.replay_id is not None and draft.step is not None else []
+        for replay_id, end in ends:
+            if end > found[replay_id]:
+                raise UserError(f"query {index}: asks about step {end} of replay {replay_id!r}, which has {found[replay_id]} steps")
+
+
+def _posted_keys(connection: Connection, drafts: Sequence[QueryDraft]) -> dict[str | None, int]:
+    keys = [draft.key for draft in drafts if draft.key is not None]
+    if len(set(keys)) < len(keys):
+        raise UserError("two queries posted together have the same key; a key names one query")
+    return {row["key"]: row["id"] for row in select_where_in(connection, sa.select(queries.c.key, queries.c.id), queries.c.key, keys)}
+
+
+def _check_repeats(connection: Connection, store: str, drafts: Sequence[QueryDraft], known: dict[str | None, int]) -> None:
+    repeated = {known[draft.key]: draft for draft in drafts if draft.key in known}
+    for query in load(connection, store, [*repeated]):
+        draft = repeated[query.id]
+        same = query.clips == draft.clips and all(getattr(query, name) == getattr(draft, name) for name in _SAME_QUESTION)
+        if not same:
+            raise UserError(f"query key {draft.key!r} was used for another question before; use a new key for a new question")
+
+
+def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:
+    """The queries with these ids, in the order given.
+
+    Raises:
+      UserError: an id is not there, or a row is damaged.
+    """
+    rows = {row["id"]: row for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
+    joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(clips, clips.c.id == query_clips.c.clip_id)
+    found: dict[int, dict[int, Clip]] = {}
+    for part in select_where_in(connection, joined, query_clips.c.query_id, ids):
+        found.setdefault(part["query_id"], {})[part["place"]] = _read_clip(Row(store, "clips", part))
+    result = []
+    for query_id in ids:
+        if query_id not in rows:
+            raise UserError(f"{store}: there is no query {query_id}")
+        row, places = Row(store, "queries", rows[query_id]), found.get(query_id, {})
+        if sorted(places) != list(range(len(places))):
+            raise row.fail("clips", f"table query_clips has places {sorted(places)}")
+        result.append(read_query(row, tuple(places[place] for place in range(len(places)))))
+    return result
+
+
+def _read_clip(row: Row) -> Clip:
+    try:
+        return Clip.from_json(row.text("json"))
+    except UserError as error:
+        raise row.fail("json", error) from error
+
+
+def lease(
+    connection: Connection, annotator: str, kinds: Sequence[str] | None, only: Sequence[int] | None, until: float, now: float, count: int
+) -> list[int]:
+    """Takes up to ``count`` queries for the annotator, oldest first, in one statement; returns their ids.
+
+    On SQLite the transaction already holds the only write lock. On PostgreSQL rows that another lease is just taking are skipped, and
+    rows that changed since the statement began are checked again before they are locked: two callers never get the same query.
+    """
+    answered = (
+        sa.select(answers.c.id)
+        .outerjoin(retractions, retractions.c.answer_id == answers.c.id)
+        .where(answers.c.query_id == queries.c.id, answers.c.annotator == annotator, retractions.c.id.is_(None))
+    )
+    free = sa.or_(queries.c.leased_until.is_(None), queries.c.leased_until <= now)
+    chosen = sa.select(queries.c.id).where(STILL_WANTED, free, ~answered.exists())
+    if kinds is not None:
+        chosen = chosen.where(queries.c.kind.in_(kinds))
+    if only is not None:
+        chosen = chosen.where(queries.c.id.in_(only))
+    chosen = chosen.order_by(queries.c.id).limit(count).with_for_update(skip_locked=True, key_share=True)
+    taken = connection.execute(chosen).scalars().all()
+    for piece in chunks(taken):
+        connection.execute(sa.update(queries).where(queries.c.id.in_(piece)).values(leased_by=annotator, leased_until=until))
+    return list(taken)
+
+
+def renew(connection: Connection, annotator: str, ids: Sequence[int], until: float, now: float) -> list[int]:
+    """Prolongs leases that the annotator still holds; returns the ids of those."""
+    lock_head(connection)
+    held: list[int] = []
+    for piece in chunks(ids):
+        condition = sa.and_(queries.c.id.in_(piece), queries.c.leased_by == annotator, queries.c.leased_until > now)
+        held += connection.execute(sa.update(queries).where(condition).values(leased_until=until).returning(queries.c.id)).scalars()
+    return sorted(held)
+
+
+def release(connection: Connection, annotator: str, ids: Sequence[int] | None) -> None:
+    """Gives back leases of the annotator: these, or all."""
+    lock_head(connection)
+    free = sa.update(queries).where(queries.c.leased_by == annotator).values(leased_by=None, leased_until=None)
+    for piece in [None] if ids is None else chunks(ids):
+        connection.execute(free if piece is None else free.where(queries.c.id.in_(piece)))
+
+
+def withdraw(connection: Connection, ids: Sequence[int], now: float) -> int:
+    """Stops asking these queries; returns how many were still asked."""
+    lock_head(connection)
+    count = 0
+    for piece in chunks(ids):
+        condition = sa.and_(queries.c.id.in_(piece), STILL_WANTED)
+        count += connection.execute(sa.update(queries).where(condition).values(withdrawn_at=now)).rowcount
+    return count

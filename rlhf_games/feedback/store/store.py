@@ -1,0 +1,307 @@
+"""The store: the only thing that learners and people share."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.answers import AnswerValue
+from rlhf_games.feedback.schema import STILL_WANTED, annotators, answers, episodes, queries, replays, retractions
+from rlhf_games.feedback.store import log, queue
+from rlhf_games.feedback.store.database import describe, open_engine
+from rlhf_games.feedback.store.records import Annotator, Answer, AnswerDraft, AnswerPage, Progress, Query, QueryDraft, Row, check_name
+from rlhf_games.feedback.store.sql import insert_new, select_where_in
+from rlhf_games.replay.replay import Replay
+
+
+class Store:
+    """Replays, queries and answers in one database, for many processes at a time.
+
+    Every method is one transaction. When a writing method returns, what it wrote is on the disk and visible to everybody. Methods may
+    be called from several threads. They raise ``UserError`` where a person or a program handed in what cannot be stored, and where a
+    row of the database does not hold what it should.
+    """
+
+    def __init__(self, reader: Engine, writer: Engine, clock: Callable[[], float]) -> None:
+        self._reader, self._writer, self._clock = reader, writer, clock
+        self.name = describe(reader.url)
+        """The store's path or URL, for messages."""
+        self._registered: set[str] = set()
+
+    @classmethod
+    def open(cls, target: str | Path, *, create: bool = True, clock: Callable[[], float] = time.time) -> Store:
+        """Opens a store and brings its schema up to date.
+
+        Args:
+          target: path of a SQLite file, a folder (its ``store.sqlite``), or a ``postgresql://`` URL.
+          create: make the store where there is none.
+          clock: seconds since 1970; leases compare it between processes, so the clocks of several machines should agree to a second.
+
+        Raises:
+          UserError: cannot be opened, or was made by a newer version.
+        """
+        return cls(*open_engine(target, create), clock)
+
+    def close(self) -> None:
+        """Closes all connections. The store can be used again: it connects anew."""
+        self._reader.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Replays
+
+    def add_replays(self, items: Sequence[Replay]) -> list[str]:
+        """Adds replays that are not there yet; returns the ids of all, in order."""
+        now = self._clock()
+        rows = [
+            {
+                "id": replay.id,
+                "game": replay.game,
+                "game_version": replay.game_version,
+                "length": replay.length,
+                "policy_id": replay.policy,
+                "added_at": now,
+                "data": replay.to_bytes(),
+            }
+            for replay in items
+        ]
+        with self._write() as connection:
+            insert_new(connection, replays, rows)
+        return [row["id"] for row in rows]
+
+    def replays(self, ids: Sequence[str]) -> dict[str, Replay]:
+        """These replays by id."""
+        wanted = list(dict.fromkeys(ids))
+        with self._read() as connection:
+            rows = select_where_in(connection, sa.select(replays.c.id, replays.c.data), replays.c.id, wanted)
+        found = {row["id"]: self._read_replay(row) for row in rows}
+        if missing := [replay_id for replay_id in wanted if replay_id not in found]:
+            raise UserError(f"{self.name}: there is no replay {missing[0]!r}")
+        return found
+
+    def replay(self, replay_id: str) -> Replay:
+        """One replay."""
+        return self.replays([replay_id])[replay_id]
+
+    def replay_ids(self, game: str | None = None) -> list[str]:
+        """Ids of all replays (of one game, ``family/game``), in the order in which they were added."""
+        statement = sa.select(replays.c.id).order_by(replays.c.added_at, replays.c.id)
+        with self._read() as connection:
+            return list(connection.execute(statement if game is None else statement.where(replays.c.game == game)).scalars())
+
+    def _read_replay(self, values: Any) -> Replay:
+        row = Row(self.name, "replays", values)
+        try:
+            replay = Replay.from_bytes(values["data"])
+        except UserError as error:
+            raise row.fail("data", error) from error
+        if replay.id != values["id"]:
+            raise row.fail("id", f"the data is replay {replay.id}")
+        return replay
+
+    # Queries
+
+    def post_queries(self, drafts: Sequence[QueryDraft], rng: np.random.Generator | None = None) -> list[int]:
+        """Asks these questions, all or none; returns their ids in order.
+
+        Args:
+          drafts: questions about replays that the store holds.
+          rng: draws the display orders that drafts leave open; default: fresh from the system. Give one for a run that can be repeated.
+        """
+        with self._write() as connection:
+            return queue.post(connection, self.name, drafts, rng or np.random.default_rng(), self._clock())
+
+    def queries(self, ids: Sequence[int]) -> list[Query]:
+        """These queries, in the order given."""
+        with self._read() as connection:
+            return queue.load(connection, self.name, ids)
+
+    def query_ids(self, *, kind: str | None = None, still_wanted: bool = False) -> list[int]:
+        """Ids of queries, oldest first: all, of one kind, or only those that somebody should still answer."""
+        statement = sa.select(queries.c.id).order_by(queries.c.id)
+        statement = statement if kind is None else statement.where(queries.c.kind == kind)
+        with self._read() as connection:
+            return list(connection.execute(statement.where(STILL_WANTED) if still_wanted else statement).scalars())
+
+    def lease_many(
+        self,
+        annotator: str,
+        count: int,
+        *,
+        kinds: Sequence[str] | None = None,
+        seconds: float = 60.0,
+        only: Sequence[int] | None = None,
+    ) -> list[Query]:
+        """Takes up to ``count`` queries to answer, oldest first; until the lease runs out nobody else gets them.
+
+        A query that the annotator has answered, or that is leased (also by the same annotator), is not given out.
+
+        Args:
+          annotator: who will answer.
+          count: at most this many.
+          kinds: kinds of query wanted; None: any.
+          seconds: length of the lease; ``renew`` prolongs it.
+          only: choose among these query ids.
+        """
+        self._know(annotator)
+        now = self._clock()
+        with self._write() as connection:
+            ids = queue.lease(connection, annotator, kinds, only, now + seconds, now, count)
+            return queue.load(connection, self.name, ids)
+
+    def lease(
+        self, annotator: str, *, kinds: Sequence[str] | None = None, seconds: float = 60.0, only: Sequence[int] | None = None
+    ) -> Query | None:
+        """Takes one query to answer, or None where nothing waits; see `lease_many`."""
+        return next(iter(self.lease_many(annotator, 1, kinds=kinds, seconds=seconds, only=only)), None)
+
+    def renew(self, annotator: str, ids: Sequence[int], seconds: float = 60.0) -> list[int]:
+        """Prolongs leases from now; returns the ids of those that the annotator still held (the others may be somebody else's now)."""
+        now = self._clock()
+        with self._write() as connection:
+            return queue.renew(connection, annotator, ids, now + seconds, now)
+
+    def release(self, annotator: str, ids: Sequence[int] | None = None) -> None:
+        """Gives back unanswered queries: these, or (None) all that the annotator holds, also those of a process that died."""
+        with self._write() as connection:
+            queue.release(connection, annotator, ids)
+
+    def withdraw(self, ids: Sequence[int]) -> int:
+        """Stops asking these queries; returns how many were still asked. An answer that is already on its way is still accepted."""
+        with self._write() as connection:
+            return queue.withdraw(connection, ids, self._clock())
+
+    # Answers
+
+    def answer(self, query_id: int, annotator: str, value: AnswerValue, shown_at: float, answered_at: float, uuid: str) -> int:
+        """Stores one answer to a query and returns its id; it is on the disk when this returns. Safe to retry with the same ``uuid``."""
+        return self.post_answers([AnswerDraft(annotator, value, shown_at, answered_at, uuid, query_id=query_id)])[0]
+
+    def post_answers(self, drafts: Sequence[AnswerDraft]) -> list[int]:
+        """Stores answers, all or none, and returns their ids in order; see `answer`.
+
+        An answer is accepted also when its lease has run out or its query was withdrawn: a person's work is never thrown away.
+        """
+        for annotator in dict.fromkeys(draft.annotator for draft in drafts):
+            self._know(annotator)
+        with self._write() as connection:
+            return log.post(connection, self.name, drafts, self._clock())
+
+    def retract(self, answer_id: int, annotator: str) -> None:
+        """Takes back an answer of the same annotator; its query is asked again."""
+        with self._write() as connection:
+            log.retract(connection, answer_id, annotator, self._clock())
+
+    def undo_last(self, annotator: str) -> int | None:
+        """Takes back the annotator's newest effective answer, also of an earlier session; returns its id, None where there is none."""
+        with self._write() as connection:
+            answer_id = log.last(connection, annotator)
+            if answer_id is not None:
+                log.retract(connection, answer_id, annotator, self._clock())
+            return answer_id
+
+    def answers(self, since: int = 0, *, kinds: Sequence[str] | None = None) -> AnswerPage:
+        """Effective answers after the cursor, oldest first, and earlier ones taken back since. Cheap where nothing is new."""
+        with self._read() as connection:
+            return log.read(connection, self.name, since, kinds)
+
+    def history(self) -> list[tuple[Answer, float | None]]:
+        """Every answer ever given with the time at which it was taken back (None: it stands), oldest first."""
+        with self._read() as connection:
+            return log.history(connection, self.name)
+
+    def link_episode(self, episode: str, replay_id: str) -> None:
+        """Tells which replay an episode became, so that answers given while it was played belong to the replay."""
+        with self._write() as connection:
+            insert_new(connection, episodes, [{"episode": episode, "replay_id": replay_id}])
+            linked = connection.execute(sa.select(episodes.c.replay_id).where(episodes.c.episode == episode)).scalar_one()
+            if linked != replay_id:
+                raise UserError(f"episode {episode!r} is linked to replay {linked} already, not to {replay_id}")
+
+    # Annotators and progress
+
+    def register(self, name: str, kind: str = "person", details: dict[str, Any] | None = None) -> None:
+        """Says who an annotator is (``person``, ``teacher``, ``recorded``); without it a name counts as a person at its first use."""
+        if kind not in ("person", "teacher", "recorded"):
+            raise ValueError(f"kind of annotator must be person, teacher or recorded, got {kind!r}")
+        check_name(name)
+        text = json.dumps(details or {}, sort_keys=True, allow_nan=False)
+        with self._write() as connection:
+            insert_new(connection, annotators, [{"name": name, "kind": kind, "details": text, "since": self._clock()}])
+            connection.execute(sa.update(annotators).where(annotators.c.name == name).values(kind=kind, details=text))
+
+    def _know(self, name: str) -> None:
+        # In a transaction of its own, so that a name is remembered only once it is in the table; remembering it saves a statement per
+        # answer.
+        if name in self._registered:
+            return
+        check_name(name)
+        with self._write() as connection:
+            insert_new(connection, annotators, [{"name": name, "kind": "person", "details": "{}", "since": self._clock()}])
+        self._registered.add(name)
+
+    def annotators(self) -> list[Annotator]:
+        """Everybody who has leased or answered, with the number of their effective answers, by name."""
+        counted = (
+            sa.select(answers.c.annotator, sa.func.count().label("answers"))
+            .outerjoin(retractions, retractions.c.answer_id == answers.c.id)
+            .where(retractions.c.id.is_(None))
+            .group_by(answers.c.annotator)
+            .subquery()
+        )
+        statement = sa.select(annotators, sa.func.coalesce(counted.c.answers, 0).label("answers"))
+        statement = statement.outerjoin(counted, counted.c.annotator == annotators.c.name).order_by(annotators.c.name)
+        with self._read() as connection:
+            rows = [Row(self.name, "annotators", row) for row in connection.execute(statement).mappings()]
+        return [Annotator(row.text("name"), row.text("kind"), row.json("details"), row.number("since"), row.integer("answers")) for row in rows]
+
+    def progress(self, window: float = 60.0) -> Progress:
+        """Counts for people; ``per_minute`` is over the last ``window`` seconds."""
+        now = self._clock()
+        count = sa.func.count()
+        effective = sa.select(count).select_from(answers.outerjoin(retractions, retractions.c.answer_id == answers.c.id))
+        effective = effective.where(answers.c.query_id.is_not(None), retractions.c.id.is_(None))
+        waiting = sa.select(count).select_from(queries).where(STILL_WANTED)
+        numbers = [
+            effective,
+            waiting,
+            waiting.where(queries.c.leased_until > now),
+            sa.select(count).select_from(queries).where(queries.c.withdrawn_at.is_not(None)),
+            sa.select(count).select_from(retractions),
+            effective.where(answers.c.received_at > now - window),
+        ]
+        with self._read() as connection:
+            found = [int(connection.execute(statement).scalar_one()) for statement in numbers]
+        return Progress(*found[:5], per_minute=found[5] * 60.0 / window)
+
+    # Transactions
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._reader.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise UserError(f"{self.name}: the store cannot be read: {error.orig}") from error
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise UserError(f"{self.name}: the store cannot be written: {error.orig}") from error
