@@ -95,12 +95,17 @@ class Board:
     def step(self, state: State, action: jax.Array, key: jax.Array) -> State:
         """One move; ``action`` is ``[2]`` int32, of which only the acting seat's entry counts; the key is consumed (no chance here).
 
-        An illegal move loses at once. A step after termination changes nothing and earns 0.
+        An illegal move loses at once and leaves the board as it was. A step after termination changes nothing and earns 0.
         """
-        chosen = action[state.game.current_player]
-        over = state.game.terminated
+        game = state.game
+        chosen = action[game.current_player]
+        played = game.legal_action_mask[chosen] & ~game.terminated
         with third_party():
-            return State(self._env.step(state.game, chosen, key), jnp.where(over, state.last_action, chosen))
+            after = self._env.step(game, chosen, key)
+        # pgx plays an illegal move before it ends the game, over stones that lie there; the board must stay what the seats saw.
+        refused = game.replace(rewards=after.rewards, terminated=after.terminated, legal_action_mask=after.legal_action_mask)
+        kept = jax.tree.map(lambda new, old: jnp.where(played, new, old), after, refused)
+        return State(kept, jnp.where(played, chosen, state.last_action))
 
     def timestep(self, state: State) -> TimeStep[jax.Array]:
         """What the two seats see: the same board, each with its own stones first."""
