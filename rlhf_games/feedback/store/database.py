@@ -141,5 +141,3 @@ def _migrate(writer: Engine, name: str) -> None:
             command.upgrade(config, "head")
         if connection.execute(sa.select(log_head.c.value)).scalar() is None:
             raise UserError(f"{name}: table log_head is empty: the store is damaged; restore it from a copy")
-
-

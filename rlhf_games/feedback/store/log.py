@@ -140,7 +140,9 @@ def read(connection: Connection, store: str, since: int, kinds: Sequence[str] | 
         return AnswerPage((), (), since)
     new = sa.and_(answers.c.id > since, answers.c.id <= head, sa.or_(retractions.c.id.is_(None), retractions.c.id > head))
     statement = sa.select(answers, episodes.c.replay_id.label("linked"))
-    statement = statement.select_from(_EFFECTIVE.outerjoin(episodes, episodes.c.episode == answers.c.episode)).where(new).order_by(answers.c.id)
+    statement = (
+        statement.select_from(_EFFECTIVE.outerjoin(episodes, episodes.c.episode == answers.c.episode)).where(new).order_by(answers.c.id)
+    )
     if kinds is not None:
         statement = statement.where(answers.c.kind.in_(kinds))
     rows = [dict(row) for row in connection.execute(statement).mappings()]
@@ -156,4 +158,4 @@ def history(connection: Connection, store: str) -> list[tuple[Answer, float | No
     """Every answer ever given with the time it was taken back, if it was; oldest first."""
     statement = sa.select(answers, retractions.c.retracted_at).select_from(_EFFECTIVE).order_by(answers.c.id)
     rows = connection.execute(statement).mappings()
-    return [(read_answer(Row(store, "answers", row)), row["retracted_at"]) for row in rows]
+    return [(read_answer(Row(store, "answers", dict(row))), row["retracted_at"]) for row in rows]

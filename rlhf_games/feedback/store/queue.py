@@ -45,7 +45,9 @@ def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], rng: 
         statement = sa.insert(queries).returning(queries.c.id, sort_by_parameter_order=True)
         ids = dict(zip(places, connection.execute(statement, rows).scalars(), strict=True))
         links = [
-            {"query_id": ids[index], "place": place, "clip_id": clip_id(text)} for index in places for place, text in enumerate(forms[index])
+            {"query_id": ids[index], "place": place, "clip_id": clip_id(text)}
+            for index in places
+            for place, text in enumerate(forms[index])
         ]
         if links:
             connection.execute(sa.insert(query_clips), links)
@@ -67,7 +69,9 @@ def _check_material(connection: Connection, drafts: Sequence[QueryDraft]) -> Non
             wanted |= {segment.replay_id: f"query {index}, clip {number}" for segment in clip.segments}
         if draft.replay_id is not None:
             wanted[draft.replay_id] = f"query {index}"
-    found = {row["id"]: row["length"] for row in select_where_in(connection, sa.select(replays.c.id, replays.c.length), replays.c.id, [*wanted])}
+    found = {
+        row["id"]: row["length"] for row in select_where_in(connection, sa.select(replays.c.id, replays.c.length), replays.c.id, [*wanted])
+    }
     for replay_id, where in wanted.items():
         if replay_id not in found:
             raise UserError(f"{where}: replay {replay_id!r} is not in the store; add it with add_replays first")
@@ -102,7 +106,9 @@ def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:
       UserError: an id is not there, or a row is damaged.
     """
     rows = {row["id"]: row for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
-    joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(clips, clips.c.id == query_clips.c.clip_id)
+    joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(
+        clips, clips.c.id == query_clips.c.clip_id
+    )
     found: dict[int, dict[int, Clip]] = {}
     for part in select_where_in(connection, joined, query_clips.c.query_id, ids):
         found.setdefault(part["query_id"], {})[part["place"]] = _read_clip(Row(store, "clips", part))

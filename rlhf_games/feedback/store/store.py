@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,8 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import AnswerValue
-from rlhf_games.feedback.schema import STILL_WANTED, annotators, answers, episodes, queries, replays, retractions
-from rlhf_games.feedback.store import log, queue
+from rlhf_games.feedback.schema import STILL_WANTED, annotators, episodes, queries, replays
+from rlhf_games.feedback.store import counts, log, queue
 from rlhf_games.feedback.store.database import describe, open_engine
 from rlhf_games.feedback.store.records import Annotator, Answer, AnswerDraft, AnswerPage, Progress, Query, QueryDraft, Row, check_name
 from rlhf_games.feedback.store.sql import insert_new, select_where_in
@@ -56,7 +56,7 @@ class Store:
         """Closes all connections. The store can be used again: it connects anew."""
         self._reader.dispose()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +81,7 @@ class Store:
         ]
         with self._write() as connection:
             insert_new(connection, replays, rows)
-        return [row["id"] for row in rows]
+        return [str(row["id"]) for row in rows]
 
     def replays(self, ids: Sequence[str]) -> dict[str, Replay]:
         """These replays by id."""
@@ -256,37 +256,13 @@ class Store:
 
     def annotators(self) -> list[Annotator]:
         """Everybody who has leased or answered, with the number of their effective answers, by name."""
-        counted = (
-            sa.select(answers.c.annotator, sa.func.count().label("answers"))
-            .outerjoin(retractions, retractions.c.answer_id == answers.c.id)
-            .where(retractions.c.id.is_(None))
-            .group_by(answers.c.annotator)
-            .subquery()
-        )
-        statement = sa.select(annotators, sa.func.coalesce(counted.c.answers, 0).label("answers"))
-        statement = statement.outerjoin(counted, counted.c.annotator == annotators.c.name).order_by(annotators.c.name)
         with self._read() as connection:
-            rows = [Row(self.name, "annotators", row) for row in connection.execute(statement).mappings()]
-        return [Annotator(row.text("name"), row.text("kind"), row.json("details"), row.number("since"), row.integer("answers")) for row in rows]
+            return counts.read_annotators(connection, self.name)
 
     def progress(self, window: float = 60.0) -> Progress:
         """Counts for people; ``per_minute`` is over the last ``window`` seconds."""
-        now = self._clock()
-        count = sa.func.count()
-        effective = sa.select(count).select_from(answers.outerjoin(retractions, retractions.c.answer_id == answers.c.id))
-        effective = effective.where(answers.c.query_id.is_not(None), retractions.c.id.is_(None))
-        waiting = sa.select(count).select_from(queries).where(STILL_WANTED)
-        numbers = [
-            effective,
-            waiting,
-            waiting.where(queries.c.leased_until > now),
-            sa.select(count).select_from(queries).where(queries.c.withdrawn_at.is_not(None)),
-            sa.select(count).select_from(retractions),
-            effective.where(answers.c.received_at > now - window),
-        ]
         with self._read() as connection:
-            found = [int(connection.execute(statement).scalar_one()) for statement in numbers]
-        return Progress(*found[:5], per_minute=found[5] * 60.0 / window)
+            return counts.read_progress(connection, self._clock(), window)
 
     # Transactions
 
