@@ -18,8 +18,7 @@ class Segment:
     length: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.replay_id, str) or not self.replay_id:
-            raise ValueError(f"a segment needs the id of its replay, got {self.replay_id!r}")
+        _check_text("replay_id", self.replay_id)
         _check_integer("start", self.start, 0)
         _check_integer("length", self.length, 1)
 
@@ -70,6 +69,11 @@ class Clip:
             return cls(tuple(Segment(*entry) for entry in table["segments"]), table["seat"])
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"not a clip: {str(text)[:200]!r}: {error}; the row or file it comes from is damaged") from error
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a text that is not empty, got {value!r}")
 
 
 def _check_integer(name: str, value: object, least: int) -> None:

@@ -109,8 +109,8 @@ class Collector:
     def windows(self) -> list[Window]:
         """The windows that were asked for, in the order asked."""
         over = self.terminated | self.truncated
-        return [
-            Window(start, kept, self.replay.actions[start:stop], self.reward[start:stop], over[start:stop])
+        return [  # copies: a view would keep the whole replay in memory
+            Window(start, kept, self.replay.actions[start:stop].copy(), self.reward[start:stop].copy(), over[start:stop].copy())
             for (start, stop), kept in zip(self._wanted, self._observations, strict=True)
         ]
 

@@ -6,12 +6,11 @@ Shapes: ``W`` games side by side, ``C`` steps per call, ``P`` players.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,23 +36,25 @@ class Chunk(NamedTuple):
     slots: list[Slot | None]
     before: jax.Array
     """Observations ``[W, P, ...]`` before the first step."""
-    emitted: Any
-    """Observations ``[C, W, P, ...]`` after each step, or states with leaves ``[C, W, ...]``."""
-    first_state: Any
-    """States ``[W, ...]`` before the first step where states were asked for, else ``()``."""
+    after: jax.Array
+    """Observations ``[C, W, P, ...]`` after each step."""
     reward: jax.Array
     """``[C, W, P]`` float32."""
     terminated: jax.Array
     """``[C, W]``."""
     truncated: jax.Array
     """``[C, W]``."""
+    first_state: Any
+    """States ``[W, ...]`` before the first step."""
+    states: Any
+    """States after each step, leaves ``[C, W, ...]``; ``()`` unless asked for."""
 
 
 @lru_cache(maxsize=64)
-def _programs(game: DeviceGame, emit: Literal["observation", "state"]) -> _Programs:
+def _programs(game: Any, with_states: bool) -> _Programs:
+    # game: DeviceGame, which as a protocol is not known to be hashable; games are, by identity or as frozen dataclasses
     def start(seed: jax.Array) -> Any:
-        fresh = jax.vmap(lambda one: game.init(step_key(one, 0)))(seed)
-        return fresh
+        return jax.vmap(lambda one: game.init(step_key(one, 0)))(seed)
 
     def refill(fresh: jax.Array, new: Any, old: Any) -> Any:
         return jax.vmap(lambda pick, a, b: jax.tree.map(partial(jax.lax.select, pick), a, b))(fresh, new, old)
@@ -66,21 +67,18 @@ def _programs(game: DeviceGame, emit: Literal["observation", "state"]) -> _Progr
         def body(carry: Any, action: jax.Array) -> Any:
             state, t = carry
             state, seen = jax.vmap(step)(state, action, seed, t)
-            shown = state if emit == "state" else seen.observation
-            return (state, t + 1), (shown, seen.reward, seen.terminated, seen.truncated)
+            return (state, t + 1), (seen.observation, seen.reward, seen.terminated, seen.truncated, state if with_states else ())
 
         before = jax.vmap(game.timestep)(state).observation
         (after, _), outputs = jax.lax.scan(body, (state, t), actions)
-        return after, (before, *outputs)
+        return after, before, outputs
 
     return _Programs(jax.jit(start), jax.jit(refill), jax.jit(advance))
 
 
-def chunks(
-    game: DeviceGame, jobs: Sequence[Job], width: int, chunk: int = CHUNK, emit: Literal["observation", "state"] = "observation"
-) -> Iterator[Chunk]:
+def chunks(game: DeviceGame, jobs: Sequence[Job], width: int, chunk: int = CHUNK, with_states: bool = False) -> Iterator[Chunk]:
     """Plays the jobs in batches of ``width``; each chunk is computed while the one before is looked at."""
-    programs = _programs(game, emit)
+    programs = _programs(cast("Hashable", game), with_states)
     ahead: deque[Chunk] = deque()
     state: Any = None
     seed = np.zeros(width, np.uint32)
@@ -91,9 +89,9 @@ def chunks(
             new = programs.start(seed)
             state = new if state is None else programs.refill(fresh, new, state)
         t = np.array([slot.start if slot else 0 for slot in slots], np.int32)
-        first = state if emit == "state" else ()
-        state, (before, *outputs) = programs.advance(state, seed, t, _actions(jobs, slots, chunk))
-        ahead.append(Chunk(slots, before, outputs[0], first, *outputs[1:]))
+        first = state
+        state, before, (after, reward, terminated, truncated, states) = programs.advance(first, seed, t, _actions(jobs, slots, chunk))
+        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, first, states))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -102,12 +100,16 @@ def chunks(
 def play(game: DeviceGame, jobs: Sequence[Job], width: int | None = None, chunk: int = CHUNK) -> Iterator[Piece]:
     """Plays the jobs and hands out their pieces; ``width`` is chosen by the number of jobs unless given."""
     for done in chunks(game, jobs, width or _width(len(jobs)), chunk):
-        reward, terminated, truncated = (np.asarray(array) for array in (done.reward, done.terminated, done.truncated))
-        for lane, slot in enumerate(done.slots):
-            if slot is None:
-                continue
+        yield from pieces(done)
+
+
+def pieces(done: Chunk) -> Iterator[Piece]:
+    """What each game of the batch played in the chunk."""
+    reward, terminated, truncated = (np.asarray(array) for array in (done.reward, done.terminated, done.truncated))
+    for lane, slot in enumerate(done.slots):
+        if slot is not None:
             n = slot.stop - slot.start
-            before, after = partial(_row, done.before, lane), partial(_column, done.emitted, n, lane)
+            before, after = partial(_row, done.before, lane), partial(_column, done.after, n, lane)
             yield Piece(*slot, before, after, reward[:n, lane], terminated[:n, lane], truncated[:n, lane])
 
 
@@ -126,8 +128,10 @@ def _actions(jobs: Sequence[Job], slots: list[Slot | None], chunk: int) -> NDArr
 
 
 def _row(array: jax.Array, lane: int) -> NDArray[Any]:
-    return np.asarray(array)[lane]
+    host: NDArray[Any] = np.asarray(array)
+    return host[lane, ...]
 
 
 def _column(array: jax.Array, n: int, lane: int) -> NDArray[Any]:
-    return np.asarray(array)[:n, lane]
+    host: NDArray[Any] = np.asarray(array)
+    return host[:n, lane]

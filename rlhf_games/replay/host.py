@@ -51,8 +51,8 @@ def _advance(jobs: Sequence[Job], slots: list[Slot | None], waiting: deque[int],
             slots[lane], again[lane] = _next(waiting), True
         else:
             slots[lane] = None
-    ended = np.asarray(seen.terminated) | np.asarray(seen.truncated)
-    return again | ended
+    ended: NDArray[np.bool_] = again | seen.terminated | seen.truncated
+    return ended
 
 
 def _next(waiting: deque[int]) -> Slot | None:

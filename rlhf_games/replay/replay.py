@@ -124,9 +124,11 @@ class Replay:
             raise UserError(f"damaged replay: its header does not describe one ({error}); restore the file or record it again") from error
 
 
-def json_values(options: dict[str, Any]) -> dict[str, Any]:
+def json_values(options: Any) -> dict[str, Any]:
     """The options as they come back from JSON (tuples become lists), so that they can be compared."""
-    values: dict[str, Any] = json.loads(json.dumps(options, allow_nan=False, sort_keys=True))
+    values = json.loads(json.dumps(options, allow_nan=False, sort_keys=True))
+    if not isinstance(values, dict):
+        raise ValueError(f"options must be an object, got {str(options)[:200]}")
     return values
 
 
@@ -190,7 +192,6 @@ def _validate(replay: Replay) -> None:
         ("actions must be finite", bool(np.isfinite(actions).all()) if actions.dtype.kind in "if" else False, actions.dtype),
         ("game must be a name", isinstance(replay.game, str) and replay.game != "", replay.game),
         ("game_version must be text", isinstance(replay.game_version, str), replay.game_version),
-        ("options must be an object", isinstance(replay.options, dict), replay.options),
         ("seed must be an integer in [0, 2**32)", _is_integer(replay.seed) and 0 <= replay.seed < 2**32, replay.seed),
         (f"ended must be one of {get_args(Ended)}", replay.ended in get_args(Ended), replay.ended),
         ("player must name each seat", _are_text(replay.player) and len(replay.player) == seats, replay.player),
