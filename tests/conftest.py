@@ -46,14 +46,14 @@ class Thing:
 def make(name, options):
     return Thing(name, options)
 '''
-CARDS = '''
+CARDS = """
 kind = "device"
 [[game]]
 name = "one"
 title = "One"
 players = 1
 aim = "Be found."
-'''
+"""
 
 
 @pytest.fixture

@@ -99,7 +99,8 @@ def test_agents_and_experiments_are_found(tmp_path: Path, fresh_workspace: None)
     agent = tmp_path / "agents" / "small"
     agent.mkdir(parents=True)
     (agent / "agent.py").write_text(
-        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    rate: float = 1.0\ndef make(config):\n    return config\n"
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    rate: float = 1.0\n"
+        "def make(config):\n    return config\n"
     )
     (tmp_path / "experiments" / "first").mkdir(parents=True)
     (tmp_path / "experiments" / "first" / "experiment.toml").write_text("")
@@ -134,6 +135,9 @@ def test_a_process_that_never_saw_the_game_unpickles_it(make_lab: Lab, tmp_path:
 
 
 def test_listing_games_imports_no_jax(fresh_workspace: None) -> None:
-    program = "import sys; from rlhf_games import workspace; workspace.cards(), workspace.agents(); print('jax' in sys.modules, 'numpy' in sys.modules)"
+    program = (
+        "import sys; from rlhf_games import workspace; workspace.cards(), workspace.agents(); "
+        "print('jax' in sys.modules, 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

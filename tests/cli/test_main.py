@@ -1,0 +1,121 @@
+"""The command line's own manners; what verbs do is tested beside them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from rlhf_games import workspace
+from rlhf_games.cli import main as cli
+from rlhf_games.core.errors import UserError
+
+TABLE = {
+    "games": cli.Verb("x:X", "list games"),
+    "check game": cli.Verb("x:X", "check a game"),
+    "check agent": cli.Verb("x:X", "check an agent"),
+}
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_verb_is_a_documented_runnable_dataclass(name: str) -> None:
+    module, _, cls = cli.VERBS[name].target.partition(":")
+    verb = getattr(importlib.import_module(f"rlhf_games.cli.{module}"), cls)
+    assert is_dataclass(verb)
+    assert verb.__doc__
+    assert callable(verb.run)
+    assert all(entry.name != "workspace" for entry in fields(verb)), "--workspace is the command line's own flag"
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_verb_explains_itself_without_jax(name: str) -> None:
+    program = (
+        "import sys\nfrom rlhf_games.cli.main import main\n"
+        "try:\n    main([*sys.argv[1:], '--help'])\nfinally:\n    print('jax' in sys.modules, 'pygame' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *name.split()], capture_output=True, text=True, check=True)
+    assert "usage: rlhf-games " + name in done.stdout
+    assert done.stdout.split()[-2:] == ["False", "False"]
+
+
+def test_the_list_of_verbs_imports_next_to_nothing() -> None:
+    program = (
+        "import sys; from rlhf_games.cli.main import main; main(['--help']); "
+        "print([module for module in ('jax', 'numpy', 'tyro') if module in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for name, verb in cli.VERBS.items():
+        assert name in done.stdout
+        assert verb.summary in done.stdout
+
+
+def test_unknown_verbs_name_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "VERBS", TABLE)
+    assert cli.find_verb(["check", "game", "--x"]) == ("check game", ["--x"])
+    assert cli.find_verb(["games"]) == ("games", [])
+    assert cli.find_verb(["check", "--help"]) == ("check", [])
+    for words, says in (
+        (["gmaes"], "'games'"),
+        (["check", "gane"], "'game'"),
+        (["check"], "agent, game"),
+        (["zzz"], "known are: check, games"),
+    ):
+        with pytest.raises(UserError, match=says):
+            cli.find_verb(words)
+
+
+def test_bad_input_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nwe"]) == 2
+    assert capsys.readouterr().err == "error: there is no verb 'nwe'; did you mean 'new'? (rlhf-games --help)\n"
+
+
+@pytest.mark.parametrize("flags", [["new"], ["new", "there", "--gmae", "x"], ["new", "there", "--game"]])
+def test_wrong_flags_are_status_2(flags: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(flags)
+    assert caught.value.code == 2
+
+
+def test_interrupt_is_one_line_and_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(argv: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupt)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    program = "import sys; from rlhf_games.cli.main import main; sys.stdin.read(); sys.exit(main(['--help']))"
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    child.stdout.close()
+    child.stdin.close()
+    errors = child.stderr.read()
+    child.stderr.close()
+    assert (child.wait(), errors) == (141, b"")
+
+
+def test_workspace_is_taken_from_anywhere() -> None:
+    assert cli.split_workspace(["--workspace", "lab", "games", "-x"]) == ("lab", ["games", "-x"])
+    assert cli.split_workspace(["games", "--workspace=lab", "-x"]) == ("lab", ["games", "-x"])
+    assert cli.split_workspace(["games", "--", "--workspace", "lab"]) == (None, ["games", "--", "--workspace", "lab"])
+    for words in (["games", "--workspace"], ["--workspace=", "games"], ["--workspace", "--help"]):
+        with pytest.raises(UserError, match="needs a folder"):
+            cli.split_workspace(words)
+
+
+def test_workspace_is_used(make_lab: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    lab = make_lab("lab", "mine")
+    assert cli.main(["--workspace", str(lab), "--version"]) == 0
+    assert workspace.roots()[0] == lab
+    assert cli.main(["--workspace", str(lab / "games"), "--version"]) == 2
+    assert "holds no games" in capsys.readouterr().err
