@@ -61,7 +61,8 @@ def open_engine(target: str | Path, create: bool) -> tuple[Engine, Engine]:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"options": "-c synchronous_commit=on"})
+        options = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options})
     writer = engine.execution_options(immediate=True)
     try:
         _ensure_schema(writer, describe(url), create)

@@ -1,0 +1,136 @@
+"""``rlhf-games teach``: a scripted teacher in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Any, Literal
+
+import tyro
+
+from rlhf_games.core.errors import UserError
+
+if TYPE_CHECKING:
+    from rlhf_games.feedback.store import Store
+    from rlhf_games.feedback.teachers import Teacher, TeacherConfig
+
+
+@dataclass(frozen=True)
+class Teach:
+    """Answers the preference queries of a store as a scripted teacher, until stopped (Ctrl-C).
+
+    It knows the game's true score: the replays behind the clips are played again. Any number of teachers and people can answer the same
+    store at the same time; each needs its own --annotator.
+    """
+
+    store: tyro.conf.Positional[str]
+    """Path of the store, a folder with a store.sqlite, or a postgresql:// URL."""
+    teacher: Literal["oracle", "stochastic", "mistake", "skip", "equal", "myopic"] = "oracle"
+    """Which teacher of B-Pref; the flags below change single settings of it."""
+    annotator: str = ""
+    """Name that its answers carry; default: "teacher-" and the teacher."""
+    beta: float | None = None
+    """Rationality; infinity never errs."""
+    gamma: float | None = None
+    """Weight of earlier steps, in (0, 1]."""
+    mistake: float | None = None
+    """Probability of naming the wrong clip."""
+    skip: float | None = None
+    """Skips pairs in which neither clip brings this share of an average stretch."""
+    equal: float | None = None
+    """Calls a pair equal below this share of an average stretch."""
+    end_penalty: float = 0.0
+    """Taken off the true reward at each step that ends an episode."""
+    seed: int = 0
+    """With the query's number this decides the teacher's chance."""
+    limit: int = 0
+    """Stop after this many answers; 0: no limit."""
+    idle: float = 0.0
+    """Stop when there was nothing to answer for this many seconds; 0: wait for ever."""
+    batch: int = 64
+    """Answers per transaction, at most."""
+    poll: float = 0.5
+    """Seconds between looks at the store when nothing waits."""
+
+    def run(self) -> int:
+        """Answers until stopped; returns 0."""
+        if self.batch < 1 or self.limit < 0 or not self.poll > 0 or self.idle < 0:
+            raise UserError("--batch must be at least 1, --limit and --idle at least 0, --poll above 0")
+        from rlhf_games.feedback.store import Store
+        from rlhf_games.feedback.teachers import GameRewards, Teacher
+        from rlhf_games.workspace import load_game
+
+        annotator = self.annotator or f"teacher-{self.teacher}"
+        config = self._config()
+        with Store.open(self.store, create=False) as store:
+            try:
+                teacher = Teacher(store, config, GameRewards(store, load_game, self.end_penalty), annotator)
+            except ValueError as error:
+                raise UserError(f"--annotator: {error}") from error
+            with _stop_signal() as stop:
+                count = self._answer(store, teacher, stop)
+        print(f"{annotator} gave {count} answers to {store.name}")
+        return 0
+
+    def _config(self) -> TeacherConfig:
+        from rlhf_games.feedback.teachers import PRESETS
+
+        changes: dict[str, Any] = {name: getattr(self, name) for name in ("beta", "gamma", "mistake", "skip", "equal")}
+        try:
+            return dataclasses.replace(
+                PRESETS[self.teacher], seed=self.seed, **{name: value for name, value in changes.items() if value is not None}
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def _answer(self, store: Store, teacher: Teacher, stop: Event) -> int:
+        count, waited = 0, 0.0
+        with _display(store) as show:
+            while not stop.is_set() and not (self.limit and count >= self.limit):
+                done = teacher.answer_pending(min(self.batch, self.limit - count) if self.limit else self.batch)
+                count += done
+                waited = 0.0 if done else waited + self.poll
+                show(count)
+                if not done and ((self.idle and waited > self.idle) or stop.wait(self.poll)):
+                    break
+        return count
+
+
+@contextmanager
+def _stop_signal() -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set: the batch at hand is finished first. A second Ctrl-C interrupts at once."""
+    stop = Event()
+
+    def ask(number: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _display(store: Store) -> Iterator[Callable[[int], None]]:
+    """A line with what this teacher has done and what waits."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("waiting for queries", total=None)
+
+        def show(count: int) -> None:
+            now = store.progress()
+            progress.update(
+                task, description=f"{count} answered by this teacher, {now.open} waiting, {now.per_minute:.0f} per minute in all"
+            )
+
+        yield show
