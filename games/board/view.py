@@ -85,7 +85,8 @@ def _last_cell(name: str, board: NDArray[np.int8], last_action: int) -> tuple[in
     if name == "connect_four":
         filled = np.flatnonzero(board[:, last_action] >= 0)
         return (int(filled[0]), last_action) if len(filled) else None
-    return divmod(last_action, board.shape[1])
+    row, column = divmod(last_action, board.shape[1])
+    return row, column
 
 
 @lru_cache(maxsize=4)

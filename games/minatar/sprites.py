@@ -46,7 +46,8 @@ class _Pen:
         self._draw.ellipse([v * _SCALE for v in (x - radius, y - tall, x + radius, y + tall)], fill=colour)
 
     def ring(self, x: float, y: float, radius: float, colour: Colour, width: float) -> None:
-        self._draw.ellipse([v * _SCALE for v in (x - radius, y - radius, x + radius, y + radius)], outline=colour, width=int(width * _SCALE))
+        corners = [v * _SCALE for v in (x - radius, y - radius, x + radius, y + radius)]
+        self._draw.ellipse(corners, outline=colour, width=int(width * _SCALE))
 
     def shape(self, colour: Colour, *points: tuple[float, float]) -> None:
         self._draw.polygon([(x * _SCALE, y * _SCALE) for x, y in points], fill=colour)

@@ -18,9 +18,10 @@ _TEXT = (214, 218, 228)
 
 # Drawn first to last, so that what matters most lies on top; kinds not named here come first.
 _LAYERS = (
-    "speed_1 speed_2 speed_3 speed_4 speed_5 trail brick oxygen_gauge diver_gauge sub_back alien alien_left alien_right gold diver "
-    "car enemy enemy_fish enemy_sub enemy_bullet friendly_bullet ball player paddle chicken cannon sub_front"
-).split()
+    *("speed_1", "speed_2", "speed_3", "speed_4", "speed_5", "trail", "brick", "oxygen_gauge", "diver_gauge", "sub_back"),
+    *("alien", "alien_left", "alien_right", "gold", "diver", "car", "enemy", "enemy_fish", "enemy_sub", "enemy_bullet"),
+    *("friendly_bullet", "ball", "player", "paddle", "chicken", "cannon", "sub_front"),
+)
 
 _LABELS = {
     "sub_front": "you",

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import Action, Agent, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
-from rlhf_games.testing.play import action_dtype, choice_bounds, random_action
+from rlhf_games.testing.play import action_dtype, choice_bounds
 from rlhf_games.testing.rule import Rule, demand
 
 _ROWS = 64
-_DRAWS = 4_096
-"""Actions drawn to compare frequencies with what ``explain`` says."""
+_DRAWS, _DRAWS_OF_PIXELS = 4_096, 256
+"""Actions drawn to compare frequencies with what ``explain`` says; convolutions over pixels are slow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,11 @@ class AgentSubject:
     def rng(self) -> np.random.Generator:
         """For made-up experience."""
         return np.random.default_rng(self.seed)
+
+    @property
+    def draws(self) -> int:
+        """How many actions the rules about sampling draw."""
+        return _DRAWS_OF_PIXELS if self.spec.observation.layout == "image" else _DRAWS
 
     @cached_property
     def state(self) -> Any:
@@ -63,6 +68,11 @@ class AgentSubject:
     def explain(self) -> Any:
         """``agent.explain``, compiled."""
         return jax.jit(self.agent.explain)
+
+    @cached_property
+    def update(self) -> Any:
+        """``agent.update``, compiled."""
+        return jax.jit(self.agent.update)
 
     @cached_property
     def rows(self) -> tuple[jax.Array, jax.Array]:
@@ -117,9 +127,12 @@ class AgentSubject:
     @cached_property
     def updates(self) -> Sequence[tuple[Any, dict[str, jax.Array]]]:
         """``(state, metrics)`` of the same update made twice under ``jit`` with the same key."""
-        update = jax.jit(self.agent.update)
-        key, progress = jax.random.key(self.seed + 2), jnp.float32(0.25)
-        return [update(self.state, self.rollout, key, progress) for _ in range(2)]
+        return [self.learn(self.rollout) for _ in range(2)]
+
+    def learn(self, rollout: Rollout) -> tuple[Any, dict[str, jax.Array]]:
+        """One update from ``rollout``, always with the same key."""
+        state, metrics = self.update(self.state, rollout, jax.random.key(self.seed + 2), jnp.float32(0.25))
+        return state, metrics
 
 
 def check_agent(agent: Agent, spec: GameSpec, *, seed: int = 0, steps: int = 32, games: int = 8) -> None:
@@ -156,14 +169,15 @@ def _actions_are_right(subject: AgentSubject) -> None:
     observation, mask = subject.rows
     chosen: Action = subject.act(subject.params, observation, jax.random.key(3), mask)
     shape, dtype = (_ROWS, *space.shape), np.dtype(action_dtype(space))
-    assert chosen.action.shape == shape and chosen.action.dtype == dtype, f"action is {chosen.action.dtype}{chosen.action.shape}, not {dtype}{shape}"
+    found = (chosen.action.shape, chosen.action.dtype)
+    assert found == (shape, dtype), f"action is {found[1]}{found[0]}, not {dtype}{shape}"
     for path, leaf in jax.tree_util.tree_leaves_with_path(chosen.extras):
-        assert leaf.shape[:1] == (_ROWS,), f"extras{jax.tree_util.keystr(path)} has shape {leaf.shape}, its first axis must be the batch of {_ROWS}"
+        assert leaf.shape[:1] == (_ROWS,), f"extras{jax.tree_util.keystr(path)} has shape {leaf.shape}, not ({_ROWS}, ...)"
 
 
 def _actions_are_legal(subject: AgentSubject) -> None:
     space = subject.spec.actions
-    observation, mask = jnp.asarray(subject.observations(_DRAWS)), subject.masks(_DRAWS)
+    observation, mask = jnp.asarray(subject.observations(subject.draws)), subject.masks(subject.draws)
     action = np.asarray(subject.act(subject.params, observation, jax.random.key(4), jnp.asarray(mask)).action)
     if isinstance(space, Box):
         low, high = (np.asarray(bound, np.float32).reshape(space.shape) for bound in (space.low, space.high))
@@ -171,25 +185,25 @@ def _actions_are_legal(subject: AgentSubject) -> None:
         assert not outside, f"{outside} of {action.size} entries lie outside the box (smallest {action.min()}, largest {action.max()})"
         return
     for i, (start, end) in enumerate(choice_bounds(space)):
-        column = action.reshape(_DRAWS, -1)[:, i]
+        column = action.reshape(subject.draws, -1)[:, i]
         assert ((column >= 0) & (column < end - start)).all(), f"choice {i} is {column.min()} to {column.max()}, not in [0, {end - start})"
-        illegal = int((~mask[np.arange(_DRAWS), start + column]).sum())
-        assert not illegal, f"{illegal} of {_DRAWS} sampled actions were illegal under random masks"
+        illegal = int((~mask[np.arange(subject.draws), start + column]).sum())
+        assert not illegal, f"{illegal} of {subject.draws} sampled actions were illegal under random masks"
 
 
 def _acting_depends_on_the_key_only(subject: AgentSubject) -> None:
-    observation, mask = jnp.asarray(subject.observations(_DRAWS)), jnp.asarray(subject.masks(_DRAWS))
+    observation, mask = jnp.asarray(subject.observations(subject.draws)), jnp.asarray(subject.masks(subject.draws))
     first, again, other = (subject.act(subject.params, observation, jax.random.key(seed), mask).action for seed in (5, 5, 6))
     assert bool((first == again).all()), "act with the same key chooses differently the second time"
     space = subject.spec.actions
     if isinstance(space, Box) or max(end - start for start, end in choice_bounds(space)) > 1:
-        assert bool((first != other).any()), f"act with another key chooses the same {_DRAWS} actions: the key is not used"
+        assert bool((first != other).any()), f"act with another key chooses the same {subject.draws} actions: the key is not used"
 
 
 def _values_are_right(subject: AgentSubject) -> None:
     observation, mask = subject.rows
     value = jax.jit(subject.agent.value)(subject.params, observation)
-    assert value.shape == (_ROWS,) and value.dtype == jnp.float32, f"value is {value.dtype}{value.shape}, not float32({_ROWS},)"
+    assert (value.shape, value.dtype) == ((_ROWS,), jnp.float32), f"value is {value.dtype}{value.shape}, not float32({_ROWS},)"
     assert bool(jnp.isfinite(value).all()), "value has entries that are not finite"
     told = subject.explain(subject.params, observation, mask).value
     worst = float(jnp.abs(told - value).max())
@@ -204,7 +218,8 @@ def _explanations_are_distributions(subject: AgentSubject) -> None:
     assert told.shape == (_ROWS, width), f"probabilities have shape {told.shape}, not {(_ROWS, width)}"
     assert np.isfinite(told).all(), "probabilities have entries that are not finite"
     if isinstance(space, Box):
-        assert (told >= np.array(space.low) - 1e-5).all() and (told <= np.array(space.high) + 1e-5).all(), "the mean action lies outside the box"
+        outside = (told < np.array(space.low) - 1e-5) | (told > np.array(space.high) + 1e-5)
+        assert not outside.any(), f"{int(outside.sum())} entries of mean actions lie outside the box"
         return
     assert (told >= 0).all(), f"the smallest probability is {told.min()}"
     illegal = float(told[~np.asarray(mask)].max(initial=0.0))
@@ -218,27 +233,31 @@ def _sampling_agrees_with_explaining(subject: AgentSubject) -> None:
     space = subject.spec.actions
     if isinstance(space, Box):
         return
-    observation, mask = (jnp.broadcast_to(rows[:1], (_DRAWS, *rows.shape[1:])) for rows in subject.rows)
+    observation, mask = (jnp.broadcast_to(rows[:1], (subject.draws, *rows.shape[1:])) for rows in subject.rows)
     told = np.asarray(subject.explain(subject.params, observation[:1], mask[:1]).probabilities[0], np.float64)
-    action = np.asarray(subject.act(subject.params, observation, jax.random.key(7), mask).action).reshape(_DRAWS, -1)
+    action = np.asarray(subject.act(subject.params, observation, jax.random.key(7), mask).action).reshape(subject.draws, -1)
     for i, (start, end) in enumerate(choice_bounds(space)):
-        frequency = np.bincount(action[:, i], minlength=end - start) / _DRAWS
-        allowed = 5 * np.sqrt(told[start:end] * (1 - told[start:end]) / _DRAWS) + 1e-3  # five standard errors
+        frequency = np.bincount(action[:, i], minlength=end - start) / subject.draws
+        allowed = 5 * np.sqrt(told[start:end] * (1 - told[start:end]) / subject.draws) + 1e-3  # five standard errors
         worst = int(np.argmax(np.abs(frequency - told[start:end]) - allowed))
-        close = abs(frequency[worst] - told[start + worst]) <= allowed[worst]
-        assert close, f"action {worst} of choice {i} was drawn in {frequency[worst]:.3f} of {_DRAWS} cases, explain says {told[start + worst]:.3f}"
+        drawn, said = frequency[worst], told[start + worst]
+        assert abs(drawn - said) <= allowed[worst], (
+            f"value {worst} of choice {i} is drawn in a share of {drawn:.3f}, explain says {said:.3f}"
+        )
 
 
 def _update_keeps_structure(subject: AgentSubject) -> None:
     state, metrics = subject.updates[0]
-    assert jax.tree.structure(state) == jax.tree.structure(subject.state), "update changes the structure of the state"
+    assert str(jax.tree.structure(state)) == str(jax.tree.structure(subject.state)), "update changes the structure of the state"
     for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(subject.state), jax.tree.leaves(state), strict=True):
         where = jax.tree_util.keystr(path)
-        assert (one.shape, one.dtype) == (other.shape, other.dtype), f"state{where} is {one.dtype}{one.shape}, after {other.dtype}{other.shape}"
+        same = (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert same, f"state{where} is {one.dtype}{one.shape}, after an update {other.dtype}{other.shape}"
         if jnp.issubdtype(other.dtype, jnp.floating):
             assert bool(jnp.isfinite(other).all()), f"after one update state{where} has entries that are not finite"
     for name, metric in metrics.items():
-        assert metric.shape == () and bool(jnp.isfinite(metric)), f"metric {name!r} is {metric}, not one finite number"
+        assert metric.shape == (), f"metric {name!r} has shape {metric.shape}, not ()"
+        assert bool(jnp.isfinite(metric)), f"metric {name!r} is {metric}, not one finite number"
 
 
 def _update_learns(subject: AgentSubject) -> None:
@@ -257,21 +276,24 @@ def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
     if not subject.spec.turn_based or subject.spec.players < 2:
         return
     rollout = subject.rollout
-    waiting = ~np.asarray(rollout.acting)
-    stray = random_action(subject.spec, np.asarray(rollout.legal_action_mask), subject.rng)
-    mask = waiting.reshape(waiting.shape + (1,) * (stray.ndim - 3))
-    changed = rollout._replace(action=jnp.asarray(np.where(mask, stray, np.asarray(rollout.action))))
-    state, _ = jax.jit(subject.agent.update)(subject.state, changed, jax.random.key(subject.seed + 2), jnp.float32(0.25))
-    text = _first_change(subject.updates[0][0], state)
+    rows, mask = math.prod(rollout.acting.shape), rollout.legal_action_mask
+    observation = rollout.observation.reshape(rows, *rollout.observation.shape[3:])
+    other: Action = subject.act(subject.params, observation, jax.random.key(subject.seed + 9), mask.reshape(rows, -1))
+
+    def replace(mine: jax.Array, strange: jax.Array) -> jax.Array:
+        acting = rollout.acting.reshape(rollout.acting.shape + (1,) * (mine.ndim - 3))
+        return jnp.where(acting, mine, strange.reshape(mine.shape))
+
+    changed = rollout._replace(action=replace(rollout.action, other.action), extras=jax.tree.map(replace, rollout.extras, other.extras))
+    text = _first_change(subject.updates[0][0], subject.learn(changed)[0])
     assert not text, f"what waiting seats are said to have chosen changes what is learned: {text}"
 
 
 def _first_change(one: Any, other: Any) -> str:
     """Where two trees of arrays differ first; empty where they are the same."""
     for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(other), strict=True):
-        if jnp.issubdtype(left.dtype, jax.dtypes.prng_key):
-            left, right = jax.random.key_data(left), jax.random.key_data(right)
-        a, b = np.asarray(left), np.asarray(right)
+        keys = jnp.issubdtype(left.dtype, jax.dtypes.prng_key)
+        a, b = (np.asarray(jax.random.key_data(leaf) if keys else leaf) for leaf in (left, right))
         if a.shape != b.shape or not np.array_equal(a, b):
             gap = "shapes" if a.shape != b.shape else f"{int((a != b).sum())} of {a.size} entries"
             return f"{jax.tree_util.keystr(path)} ({gap} differ)"

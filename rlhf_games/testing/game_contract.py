@@ -93,20 +93,21 @@ def check_game(
 
 def _spec_is_sane(subject: GameSubject) -> None:
     spec = subject.game.spec
-    family, slash, name = spec.name.partition("/")
-    assert family and slash and name, f"name must be 'family/game', got {spec.name!r}"
+    assert all(spec.name.partition("/")), f"name must be 'family/game', got {spec.name!r}"
     assert spec.version, "version is empty: replays need it"
     assert spec.aim.strip(), "aim is empty: people need it"
     assert spec.players >= 1, f"players must be at least 1, got {spec.players}"
-    assert math.isfinite(spec.decisions_per_second) and spec.decisions_per_second > 0, f"decisions_per_second is {spec.decisions_per_second}"
+    assert 0 < spec.decisions_per_second < math.inf, f"decisions_per_second is {spec.decisions_per_second}"
     assert min(spec.frame_shape) > 0, f"frame_shape must be positive, got {spec.frame_shape}"
     seen = spec.observation
     assert seen.dtype in ("bool", "uint8", "float32"), f"observation dtype must be bool, uint8 or float32, got {seen.dtype!r}"
-    assert len(seen.shape) == _LAYOUT_RANK[seen.layout], f"layout {seen.layout!r} has {_LAYOUT_RANK[seen.layout]} axes, got shape {seen.shape}"
+    rank = _LAYOUT_RANK[seen.layout]
+    assert len(seen.shape) == rank, f"layout {seen.layout!r} has {rank} axes, got shape {seen.shape}"
     assert not seen.channels or len(seen.channels) == seen.shape[-1], f"{len(seen.channels)} channel names for {seen.shape[-1]} channels"
     if isinstance(spec.actions, Discrete):
         meanings = spec.actions.meanings
-        assert meanings and len(set(meanings)) == len(meanings), f"action meanings must be there and differ, got {meanings}"
+        assert meanings, "a discrete space needs at least one action"
+        assert len(set(meanings)) == len(meanings), f"action meanings must differ, got {meanings}"
 
 
 def _keys_are_valid(subject: GameSubject) -> None:
@@ -116,7 +117,7 @@ def _keys_are_valid(subject: GameSubject) -> None:
             assert not table, f"a box action has no index, but {device} are {table}"
         for chord, action in table.items():
             parts = chord.split("+")
-            assert all(part and part == part.strip().lower() for part in parts), f"{device}: {chord!r} is no lower-case name or chord of names"
+            assert all(part and part == part.strip().lower() for part in parts), f"{device}: {chord!r} is no (chord of) lower-case names"
             assert 0 <= action < spec.actions.n, f"{device}: {chord!r} means action {action}, but actions are 0 to {spec.actions.n - 1}"
     assert 0 <= spec.idle_action < spec.actions.n, f"idle_action is {spec.idle_action}, but actions are 0 to {spec.actions.n - 1}"
 
@@ -147,7 +148,7 @@ def _arrays_are_right(subject: GameSubject) -> None:
         where = f"at step {t} of seed {episode.seed}"
         for name, value in zip(TimeStep._fields, timestep, strict=True):
             shape, dtype = expected[name]
-            assert value.shape == shape and value.dtype == dtype, f"{where} {name} is {value.dtype}{value.shape}, not {dtype}{shape}"
+            assert (value.shape, str(value.dtype)) == (shape, dtype), f"{where} {name} is {value.dtype}{value.shape}, not {dtype}{shape}"
         assert np.isfinite(timestep.reward).all(), f"{where} reward is {timestep.reward}"
         if timestep.observation.dtype == np.float32:
             assert np.isfinite(timestep.observation).all(), f"{where} the observation has entries that are not finite"
@@ -157,7 +158,7 @@ def _starts_are_fresh(subject: GameSubject) -> None:
     for episode in subject.episodes:
         first = episode.steps[0]
         assert not first.reward.any(), f"seed {episode.seed} starts with reward {first.reward}"
-        assert not first.terminated and not first.truncated, f"seed {episode.seed} is over before it starts"
+        assert not (first.terminated | first.truncated), f"seed {episode.seed} is over before it starts"
 
 
 def _masks_allow_something(subject: GameSubject) -> None:
@@ -171,7 +172,8 @@ def _masks_allow_something(subject: GameSubject) -> None:
             assert acting == spec.players, f"{where} {acting} of {spec.players} seats act in a simultaneous game"
         for seat in np.flatnonzero(timestep.acting):
             for start, end in choice_bounds(spec.actions):
-                assert timestep.legal_action_mask[seat, start:end].any(), f"{where} seat {seat} acts but has no legal action in [{start}, {end})"
+                legal = timestep.legal_action_mask[seat, start:end]
+                assert legal.any(), f"{where} seat {seat} acts but has no legal action in [{start}, {end})"
         if isinstance(spec.actions, Box):
             assert timestep.legal_action_mask.all(), f"{where} a box has no illegal actions, but the mask says so"
 
@@ -201,7 +203,7 @@ def _seeds_matter(subject: GameSubject) -> None:
         if len(other.steps) != len(first.steps) or any(difference(a, b) for a, b in zip(first.steps, other.steps, strict=True)):
             return
     raise AssertionError(
-        f"seed {first.seed} and {len(others)} others play the same {len(first.actions)} steps; if there is no chance in this game, check it as deterministic"
+        f"seed {first.seed} and {len(others)} others play {len(first.actions)} steps alike; check a game without chance as deterministic"
     )
 
 
@@ -289,10 +291,13 @@ def _state_keeps_its_shape(subject: GameSubject) -> None:
     action = np.zeros((game.spec.players, *game.spec.actions.shape), action_dtype(game.spec.actions))
     shapes = jax.eval_shape(game.init, step_key(0, 0))
     after = jax.eval_shape(game.step, shapes, action, step_key(0, 1))
-    assert jax.tree.structure(after) == jax.tree.structure(shapes), "step changes the structure of the state: lax.scan cannot carry it"
+    assert str(jax.tree.structure(after)) == str(jax.tree.structure(shapes)), (
+        "step changes the structure of the state: lax.scan cannot carry it"
+    )
     for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(shapes), jax.tree.leaves(after), strict=True):
         where = jax.tree_util.keystr(path)
-        assert (one.shape, one.dtype) == (other.shape, other.dtype), f"state{where} is {one.dtype}{one.shape}, after a step {other.dtype}{other.shape}"
+        same = (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert same, f"state{where} is {one.dtype}{one.shape}, after a step {other.dtype}{other.shape}"
 
 
 def _moments(subject: GameSubject) -> list[tuple[Episode, int, TimeStep[NDArray[Any]]]]:

@@ -52,7 +52,8 @@ def random_action(spec: GameSpec, mask: NDArray[np.bool_], rng: np.random.Genera
 
 
 def _random_choice(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int32]:
-    return np.argmax(np.where(mask, rng.random(mask.shape), -1.0), axis=-1).astype(np.int32)
+    drawn: NDArray[np.int32] = np.argmax(np.where(mask, rng.random(mask.shape), -1.0), axis=-1).astype(np.int32)
+    return drawn
 
 
 def choice_bounds(space: ActionSpace) -> list[tuple[int, int]]:
@@ -92,8 +93,8 @@ def snapshot(timestep: TimeStep[Any]) -> HostStep:
 
 def difference(expected: TimeStep[Any], found: TimeStep[Any]) -> str:
     """Names the first field that differs and by how much; empty where nothing does."""
-    for name, one, other in zip(TimeStep._fields, expected, found, strict=True):
-        one, other = np.asarray(one), np.asarray(other)
+    for name, left, right in zip(TimeStep._fields, expected, found, strict=True):
+        one, other = np.asarray(left), np.asarray(right)
         if one.shape != other.shape or one.dtype != other.dtype:
             return f"{name} is {other.dtype}{list(other.shape)} instead of {one.dtype}{list(one.shape)}"
         unequal = (one != other) & ~((one != one) & (other != other))
@@ -149,7 +150,8 @@ class DeviceBatch:
 def _choose(where: NDArray[np.bool_], new: jax.Array, old: jax.Array) -> jax.Array:
     if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_choose(where, jax.random.key_data(new), jax.random.key_data(old)))
-    return jnp.where(jnp.asarray(where).reshape(where.shape + (1,) * (new.ndim - 1)), new, old)
+    rows = jnp.asarray(where.reshape(where.shape + (1,) * (new.ndim - 1)))
+    return jnp.where(rows, new, old)
 
 
 @dataclass
@@ -181,7 +183,7 @@ def record_batch(batch: HostBatch | DeviceBatch, spec: GameSpec, size: int, step
             next_seeds = next_seeds + np.uint32(size)
             before, timestep = timestep, batch.reset(next_seeds, over)
             record.complaints += _disturbed(before, timestep, over)
-            for i in np.flatnonzero(over):
+            for i in np.flatnonzero(over).tolist():
                 record.episodes.append(running[i])
                 running[i] = Episode(int(next_seeds[i]), [_game(timestep, i)])
     record.episodes += running
@@ -191,7 +193,7 @@ def record_batch(batch: HostBatch | DeviceBatch, spec: GameSpec, size: int, step
 def _disturbed(before: HostStep, after: HostStep, over: NDArray[np.bool_]) -> list[str]:
     """What a reset of the games ``over`` changed in the others, beside the reward, which must be 0."""
     found = []
-    for i in np.flatnonzero(~over):
+    for i in np.flatnonzero(~over).tolist():
         expected = _game(before, i)
         text = difference(expected._replace(reward=np.zeros_like(expected.reward)), _game(after, i))
         if text:

@@ -200,7 +200,8 @@ class DelayedReward(_OneFeature):
 
     def observe(self, key: jax.Array, t: jax.Array) -> jax.Array:
         """0 at the first step, 1 after it."""
-        return jnp.minimum(t, 1).astype(jnp.float32)[None]
+        second: jax.Array = (t > 0).astype(jnp.float32)
+        return second[None]
 
     def reward(self, observation: jax.Array, action: jax.Array, t: jax.Array) -> jax.Array:
         """1 for the second step."""

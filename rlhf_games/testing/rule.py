@@ -39,7 +39,7 @@ def verdicts(rules: Sequence[Rule[S]], subject: S) -> Iterator[Verdict]:
             rule.check(subject)
         except AssertionError as error:
             problem = str(error) or "assertion failed without a message"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the code under test raises is the verdict
             problem = f"{type(error).__name__}: {error}"
         yield Verdict(rule.name, rule.sentence, problem)
 
@@ -54,7 +54,7 @@ def demand(rules: Sequence[Rule[S]], subject: S, who: str) -> None:
     for rule in rules:
         try:
             rule.check(subject)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - reported, and raised below as the cause
             cause = cause or error
             detail = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             broken.append(f"  {rule.name}: {rule.sentence}\n    {detail}")
