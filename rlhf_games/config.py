@@ -249,7 +249,8 @@ def _show(value: Any) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits
         return f"a very large {type(value).__name__}"
-    kind = {dict: "a table", list: "a list", str: "a string"}.get(type(value), type(value).__name__)
+    kinds: dict[type[Any], str] = {dict: "a table", list: "a list", str: "a string"}
+    kind = kinds.get(type(value), type(value).__name__)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({kind})"
 
 

@@ -14,6 +14,7 @@ Nothing here imports JAX; games and agents do when they are loaded.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -120,10 +121,20 @@ def card(name: str) -> Card:
     Raises:
       UserError: there is no such game; names the nearest.
     """
-    known = {card.name: card for card in cards()}
+    folder = _folders("games").get(name.partition("/")[0])
+    known = {} if folder is None else {card.name: card for card in read_cards(folder)}
     if name not in known:
-        raise UserError(f"there is no game {name!r}{nearest(name, known)} (rlhf-games games lists all)")
+        raise UserError(f"there is no game {name!r}{nearest(name, _readable())} (rlhf-games games lists all)")
     return known[name]
+
+
+def _readable() -> list[str]:
+    """Names of all games whose cards can be read: a mistyped name must not be answered with another family's broken card."""
+    names: list[str] = []
+    for folder in _folders("games").values():
+        with contextlib.suppress(UserError):
+            names += [card.name for card in read_cards(folder)]
+    return names
 
 
 def load_game(name: str, options: Mapping[str, Any] | None = None) -> Game:

@@ -86,6 +86,17 @@ def test_broken_code_is_a_user_error_with_the_place(make_lab: Lab) -> None:
         workspace.load_game("empty/one")
 
 
+def test_a_broken_family_does_not_stop_the_others(make_lab: Lab) -> None:
+    lab = make_lab("lab", "mine", "broken")
+    (lab / "games" / "broken" / "cards.toml").write_text("kind = ")
+    workspace.set_workspace(lab)
+    assert workspace.load_game("mine/one")
+    with pytest.raises(UserError, match="did you mean 'mine/one'"):
+        workspace.card("mine/onee")
+    with pytest.raises(UserError, match=r"broken.cards\.toml is not valid TOML"):
+        workspace.cards()
+
+
 @pytest.mark.parametrize("mark", ["nothing", "folder"])
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path: Path, fresh_workspace: None, mark: str) -> None:
     folder = tmp_path / mark

@@ -82,8 +82,8 @@ def _train(game: DeviceGame, agent: Agent, updates: int) -> list[float]:
         play, learn = jax.random.split(key)
         lanes, rollout, played = unroll(game, agent, paid, agent.params(learner), (), lanes, play, steps=25, hide_ends=False)
         learner, metrics = agent.update(learner, rollout, learn, progress)
-        ended = played.terminated
-        return learner, lanes, jnp.sum(jnp.where(ended[..., None], played.episode_return, 0.0)) / jnp.sum(ended.astype(jnp.float32)), metrics
+        ended = played.terminated.astype(jnp.float32)[..., None]
+        return learner, lanes, jnp.sum(ended * played.episode_return) / jnp.sum(ended), metrics
 
     learner, lanes = agent.init(jax.random.key(0), game.spec), start(game, 7, 32)
     returns = []

@@ -23,7 +23,7 @@ from rlhf_games.learning.returns import generalized_advantages
 class Config:
     """How it learns; ``[agent.config]`` in an experiment."""
 
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     """Adam's step size at the start; it falls linearly to 0 over the budget."""
     discount: float = 0.95
     """γ in [0, 1]."""
