@@ -150,7 +150,7 @@ def _draw_device(game: DeviceGame, collector: Collector, segment: Segment) -> It
         assert slot is not None
         if slot.start >= segment.stop or slot.stop < segment.start:
             continue
-        if slot.start == segment.start:
+        if slot.start == segment.start == 0:
             yield 0, _picture(game, done.first_state, (0,))
         states = jax.tree.map(np.asarray, done.states)
         for t in range(max(slot.start, segment.start - 1), min(slot.stop, segment.stop)):
@@ -182,7 +182,8 @@ def _any_action(spec: GameSpec, timestep: TimeStep[NDArray[Any]]) -> NDArray[Any
         return np.broadcast_to(np.asarray(spec.actions.low, np.float32).reshape(spec.actions.shape), shape).copy()
     if isinstance(spec.actions, MultiDiscrete):
         return np.zeros(shape, np.int32)
-    return np.asarray(timestep.legal_action_mask).argmax(-1).astype(np.int32)
+    chosen: NDArray[Any] = np.asarray(timestep.legal_action_mask).argmax(-1).astype(np.int32)
+    return chosen
 
 
 def _piece(t: int, before: TimeStep[NDArray[Any]], after: TimeStep[NDArray[Any]]) -> Piece:

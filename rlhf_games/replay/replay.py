@@ -94,6 +94,7 @@ class Replay:
         identity = _header(self)
         for name in ("checksum", "recorded_at", "versions", "lane", "key_events"):
             del identity[name]
+        identity["shape"], identity["dtype"] = list(self.actions.shape), str(self.actions.dtype)
         text = json.dumps(identity, sort_keys=True, allow_nan=False)
         little = self.actions.astype(self.actions.dtype.newbyteorder("<"), copy=False)
         return blake2b(text.encode() + b"\0" + little.tobytes(), digest_size=16).hexdigest()
