@@ -3,8 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Compiled JAX programs are kept between runs; a second run of the tests is much faster.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 
 .PHONY: demo test lint bench lock clean
 

@@ -96,6 +96,7 @@ def test_a_game_plays_from_the_installed_copy(installed: Path, tmp_path: Path) -
 
 VERBS = [
     ["--help"],
+    ["games"],
     ["new", "my-lab"],
 ]
 """Command lines that must work from the wheel alone, in an empty folder; heavier verbs join with a tiny budget."""

@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "games": Verb("games:Games", "list the games that there are"),
     "check game": Verb("check:CheckGame", "check a game against the contract, rule by rule"),
     "check agent": Verb("check:CheckAgent", "check an agent against the contract, rule by rule"),
+    "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }
 """All verbs, in the order of the list; a verb with a space ("check game") is a sub-verb."""
