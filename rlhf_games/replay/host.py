@@ -36,7 +36,7 @@ def _play(batch: HostBatch, jobs: Sequence[Job], width: int, idle: int) -> Itera
                 yield _piece(slot, before[lane], seen, lane)
         before = seen.observation
         again = _advance(jobs, slots, waiting, seen)
-        if again.any():
+        if again.any() and any(slots):
             seeds = np.array([jobs[slot.job].seed if slot else 0 for slot in slots], np.uint32)
             before = batch.reset(seeds, again).observation
 
