@@ -1,0 +1,117 @@
+"""The Atari 2600 games of the Arcade Learning Environment (Bellemare et al. 2013; Machado et al. 2018) as host games."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import tomllib
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.core.game import GameSpec, HostBatch, Session
+from rlhf_games.core.spaces import Discrete, Observation
+
+from .options import Options
+from .screen import Mask
+
+__all__ = ["Atari", "Options", "make"]
+
+_WIDTH = 160
+_VERSION = "1"
+_ACTIONS = (
+    "noop", "fire", "up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left", "up-fire", "right-fire", "left-fire",
+    "down-fire", "up-right-fire", "up-left-fire", "down-right-fire", "down-left-fire",
+)  # fmt: skip
+"""ALE's action codes 0 to 17."""
+_KEYS = {"fire": "space", "up": "up", "down": "down", "left": "left", "right": "right"}
+_BUTTONS = {"fire": "a", "up": "dpup", "down": "dpdown", "left": "dpleft", "right": "dpright"}
+_SHOWS_END = (
+    "the observation after an end starts a new episode: only its newest picture is not black, and score, lives and positions are those "
+    "of a start"
+)
+
+
+class Atari:
+    """One Atari game as a host game."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        cards = _table("cards.toml")
+        if name not in cards:
+            raise UserError(f"there is no Atari game {name!r}{nearest(name, cards)}")
+        self._rom = name
+        self._card = cards[name]
+        self._options = options
+        self._codes = tuple(range(18)) if options.full_action_space else tuple(self._card["actions"])
+        self._mask = self._make_mask() if options.hide_score else None
+
+    @cached_property
+    def spec(self) -> GameSpec:
+        """The game's description; made from data alone, no emulator is started."""
+        options = self._options
+        meanings = tuple(_ACTIONS[code] for code in self._codes)
+        colours = ("grey",) if options.grayscale else ("red", "green", "blue")
+        ages = [f" {k} decisions ago" if k else " now" for k in reversed(range(options.frame_stack))]
+        shape = (options.screen_size, options.screen_size, options.frame_stack * len(colours))
+        return GameSpec(
+            name=f"atari/{self._rom}",
+            version=f"{_VERSION}-ale-{importlib.metadata.version('ale-py')}",
+            players=1,
+            observation=Observation(shape, "uint8", "image", tuple(colour + age for age in ages for colour in colours)),
+            actions=Discrete(meanings),
+            decisions_per_second=60.0 / options.frame_skip,
+            turn_based=False,
+            aim=self._card["aim"],
+            options=dataclasses.asdict(options),
+            keys=_controls(meanings, _KEYS),
+            buttons=_controls(meanings, _BUTTONS),
+            # Two games have no action that does nothing; there the first one stands in.
+            idle_action=meanings.index("noop") if "noop" in meanings else 0,
+            hides_score=_table("masks.toml").get(self._rom, {"hides": "nothing: this game has no mask, hide_score is refused"})["hides"],
+            shows_end=_SHOWS_END,
+            frame_shape=(self._card["height"], _WIDTH),
+        )
+
+    def batch(self, size: int) -> HostBatch:
+        """``size`` games side by side, not yet reset."""
+        from .batch import AtariBatch
+
+        return AtariBatch(self.spec, self._rom, size, self._options, self._mask)
+
+    def open(self, seed: int) -> Session:
+        """One interactive game."""
+        from .session import AtariSession
+
+        return AtariSession(self.spec, self._rom, self._codes, self._options, self._mask, seed)
+
+    def _make_mask(self) -> Mask:
+        masks = _table("masks.toml")
+        if self._rom not in masks:
+            raise UserError(
+                f"atari/{self._rom}: hide_score is not possible, nobody has marked where this game shows its score; "
+                f"games with a mask: {', '.join(sorted(masks))} (add one in games/atari/masks.toml)"
+            )
+        return Mask(masks[self._rom]["rectangles"], self._card["height"], _WIDTH, self._options.screen_size)
+
+
+def _controls(meanings: tuple[str, ...], names: dict[str, str]) -> dict[str, int]:
+    """Which keys held together mean which action: fire first, then directions (``"space+up+right"``)."""
+    chords = {}
+    for index, meaning in enumerate(meanings):
+        parts = sorted(meaning.split("-"), key=lambda part: part != "fire")
+        if meaning != "noop":
+            chords["+".join(names[part] for part in parts)] = index
+    return chords
+
+
+@lru_cache(maxsize=4)
+def _table(file: str) -> dict[str, Any]:
+    """The entries of one of the family's data files, by game."""
+    table = tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+    return {entry["name"]: entry for entry in table["game"]}
+
+
+def make(name: str, options: Options) -> Atari:
+    """Builds one of the family's games; ``name`` is as in ``cards.toml``."""
+    return Atari(name, options)

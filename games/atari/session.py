@@ -1,0 +1,223 @@
+"""One interactive Atari game: what a batch plays, bit for bit, with every frame in colour and instant copies.
+
+A session drives a single emulator and repeats the vector environment's preprocessing around it (``screen.resize``). What cannot be
+computed here, the number of idle frames that the vector environment draws from the seed, is asked of a one-game vector environment
+when the session opens, and its first picture is compared with ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.core.game import GameSpec, Session, TimeStep
+
+from .batch import emulator_seed, vector_env
+from .options import Options
+from .screen import Mask, resize
+
+_NOOP, _FIRE = 0, 1
+
+
+class AtariSession:
+    """One Atari game, played decision by decision."""
+
+    def __init__(self, spec: GameSpec, rom: str, codes: tuple[int, ...], options: Options, mask: Mask | None, seed: int) -> None:
+        self._spec, self._rom, self._codes, self._options, self._mask = spec, rom, codes, options, mask
+        self._seed = int(emulator_seed(seed))
+        self._played: list[int] = []
+        self._elapsed = 0
+        self._emulator = Emulator(rom, self._seed, options.sticky_action_prob)
+        start, picture = _vector_start(rom, options, self._seed)
+        self._begin(start)
+        if not np.array_equal(self._stack[-1], picture):
+            raise RuntimeError(f"{spec.name}: the first picture from seed {seed} is not the batch's: this ale-py preprocesses differently")
+        self._timestep = self._seen(0.0, terminated=False, truncated=False)
+
+    @property
+    def spec(self) -> GameSpec:
+        """The game's description."""
+        return self._spec
+
+    @property
+    def timestep(self) -> TimeStep[NDArray[Any]]:
+        """What the player sees now."""
+        return self._timestep
+
+    def step(self, action: NDArray[Any]) -> TimeStep[NDArray[Any]]:
+        """Plays one decision, ``action`` is ``[1]``; raises ``RuntimeError`` when the episode is over."""
+        if self._timestep.terminated or self._timestep.truncated:
+            raise RuntimeError(f"{self._spec.name}: the episode is over; open a new session with another seed")
+        chosen = int(np.asarray(action).reshape(()) if np.ndim(action) == 0 else np.asarray(action).reshape(1)[0])
+        if not 0 <= chosen < len(self._codes):
+            raise ValueError(f"{self._spec.name}: action must be 0 to {len(self._codes) - 1}, got {chosen}")
+        self._played.append(chosen)
+        reward, ended = self._skip(self._codes[chosen])
+        self._push()
+        if self._options.reward_clipping:
+            reward = max(-1, min(1, reward))
+        truncated = self._elapsed >= self._options.max_frames_per_episode and not ended
+        self._timestep = self._seen(float(reward), terminated=ended, truncated=truncated)
+        return self._timestep
+
+    def frames(self) -> NDArray[np.uint8]:
+        """Every frame since the last decision, ``[F, H, W, 3]``."""
+        return np.stack(self._frames)
+
+    def branch(self) -> Session:
+        """An independent copy: the emulator's state is copied, or, where that is not exact, the episode is played again."""
+        copy = object.__new__(AtariSession)
+        copy.__dict__.update(self.__dict__)
+        copy._played, copy._stack, copy._raw = list(self._played), list(self._stack), [raw.copy() for raw in self._raw]
+        emulator = self._emulator.copy()
+        if emulator is None:
+            return self._again()
+        copy._emulator = emulator
+        return copy
+
+    def close(self) -> None:
+        """Nothing to free by hand: the emulator goes with the session."""
+
+    def _again(self) -> AtariSession:
+        other = AtariSession(self._spec, self._rom, self._codes, self._options, self._mask, self._seed)
+        for action in self._played:
+            other.step(np.array([action]))
+        return other
+
+    def _begin(self, start: int) -> None:
+        """Presses fire and waits until the emulator has run ``start`` frames, as the vector environment does."""
+        waits = start - self._emulator.frame
+        if self._options.fire_reset and _FIRE in self._codes:
+            self._emulator.act(_FIRE)
+            waits -= 1
+        for _ in range(waits):
+            self._emulator.act(_NOOP)
+            self._emulator.restart_if_over()
+        newest = self._look()
+        self._raw = [newest, np.zeros_like(newest)]
+        size = self._options.screen_size
+        black = np.zeros((size, size, *newest.shape[2:]), np.uint8)
+        self._stack = [black] * self._options.frame_stack
+        self._push()
+        self._lives = self._emulator.lives
+        self._frames = [self._emulator.picture()]
+
+    def _skip(self, code: int) -> tuple[int, bool]:
+        """Holds the action for ``frame_skip`` frames; returns the reward and whether the episode terminated."""
+        reward, lost = 0, False
+        self._frames = []
+        for left in range(self._options.frame_skip, 0, -1):
+            reward += self._emulator.act(code)
+            self._frames.append(self._emulator.picture())
+            self._elapsed += 1
+            over, lives = self._emulator.over, self._emulator.lives
+            lost = self._options.end_on_life_loss and 0 < lives < self._lives
+            if over or lost or self._elapsed >= self._options.max_frames_per_episode:
+                break
+            if left <= 2:
+                self._raw[left - 1] = self._look()
+        self._lives = self._emulator.lives
+        return reward, over or lost
+
+    def _look(self) -> NDArray[np.uint8]:
+        return self._emulator.grey() if self._options.grayscale else self._emulator.picture()
+
+    def _push(self) -> None:
+        if self._options.max_pool:
+            self._raw[0] = np.maximum(self._raw[0], self._raw[1])
+        self._stack = [*self._stack[1:], resize(self._raw[0], self._options.screen_size)]
+
+    def _seen(self, reward: float, *, terminated: bool, truncated: bool) -> TimeStep[NDArray[Any]]:
+        observation = np.concatenate([plane if plane.ndim == 3 else plane[..., None] for plane in self._stack], -1)
+        if self._mask:
+            self._mask.blank(observation)
+        return TimeStep(
+            observation=observation[None],
+            reward=np.array([reward], np.float32),
+            terminated=np.bool_(terminated),
+            truncated=np.bool_(truncated),
+            legal_action_mask=np.ones((1, len(self._codes)), bool),
+            acting=np.ones(1, bool),
+        )
+
+
+class Emulator:
+    """A single emulator with sticky actions, and the one thing its saved state lacks: the action that is stuck.
+
+    The emulator draws two numbers per frame from a Mersenne Twister and repeats the last action where the first is below the
+    stickiness; drawing the same numbers beside it tells which action it holds.
+    """
+
+    def __init__(self, rom: str, seed: int, sticky: float) -> None:
+        from ale_py import Action, ALEInterface, LoggerMode, roms
+
+        ALEInterface.setLoggerMode(LoggerMode.Error)
+        self._rom, self._seed, self._sticky = rom, seed, sticky
+        self._actions = [Action(code) for code in range(18)]
+        self._ale: Any = ALEInterface()
+        self._ale.setFloat("repeat_action_probability", sticky)
+        self._ale.setInt("random_seed", seed)
+        self._ale.loadROM(roms.get_rom_path(rom))
+        self._ale.reset_game()
+        self._held = _NOOP
+        self._draws = np.random.RandomState(seed)
+        # Where the cartridge itself needs buttons pressed to start, an unknown number of draws is already gone.
+        self._known = sticky == 0.0 or self.frame == 0
+
+    @property
+    def frame(self) -> int:
+        """Frames since the cartridge was loaded."""
+        return int(self._ale.getFrameNumber())
+
+    @property
+    def lives(self) -> int:
+        """Lives left; 0 in games without."""
+        return int(self._ale.lives())
+
+    @property
+    def over(self) -> bool:
+        """Whether the game has ended."""
+        return bool(self._ale.game_over())
+
+    def act(self, code: int) -> int:
+        """Runs one frame with an ALE action code; returns the reward."""
+        first, _ = self._draws.randint(0, 2**32, 2, np.uint32)
+        if first / 2**32 >= self._sticky:
+            self._held = code
+        return int(self._ale.act(self._actions[code]))
+
+    def restart_if_over(self) -> None:
+        """A game that ends before its player may act starts again."""
+        if self.over:
+            self._ale.reset_game()
+            self._held = _NOOP
+
+    def grey(self) -> NDArray[np.uint8]:
+        """The picture in grey, ``[H, W]``."""
+        picture: NDArray[np.uint8] = self._ale.getScreenGrayscale()
+        return picture
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The picture in colour, ``[H, W, 3]``."""
+        picture: NDArray[np.uint8] = self._ale.getScreenRGB()
+        return picture
+
+    def copy(self) -> Emulator | None:
+        """An emulator that will go on exactly as this one; None where that cannot be known."""
+        if not self._known:
+            return None
+        other = Emulator(self._rom, self._seed, self._sticky)
+        while other._held != self._held:  # has the copy hold the same action; the state put in afterwards undoes the rest
+            other.act(self._held)
+        other._ale.restoreState(self._ale.cloneState(include_rng=True))
+        other._draws.set_state(self._draws.get_state())
+        return other
+
+
+def _vector_start(rom: str, options: Options, seed: int) -> tuple[int, NDArray[np.uint8]]:
+    """Frames that a one-game vector environment has run after ``reset(seed)``, and its newest picture."""
+    env = vector_env(rom, 1, options, threads=1)
+    stack, info = env.reset(seed=np.array([seed], np.int64))
+    return int(info["frame_number"][0]), stack[0, -1]
