@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import tyro
 
@@ -13,7 +13,7 @@ from rlhf_games.core.errors import UserError
 if TYPE_CHECKING:
     from rlhf_games.testing import Verdict
 
-_REPEATED = tyro.conf.UseAppendAction
+_Settings: TypeAlias = tyro.conf.UseAppendAction[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class CheckGame:
     Exit status 0 if every rule holds, 1 if one is broken.
     """
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """The game, as family/game."""
-    set: Annotated[tuple[str, ...], _REPEATED] = field(default=())
+    set: Annotated[_Settings, tyro.conf.arg(metavar="KEY=VALUE")] = ()
     """An option of the game, as KEY=VALUE; may be given several times."""
     steps: int = 1_000
     """Decisions played by each rule that plays."""
@@ -51,11 +51,11 @@ class CheckAgent:
     It meets made-up observations of several kinds of games (or of one real game). Exit status 0 if every rule holds, 1 if one is broken.
     """
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """The agent."""
-    set: Annotated[tuple[str, ...], _REPEATED] = field(default=())
+    set: Annotated[_Settings, tyro.conf.arg(metavar="KEY=VALUE")] = ()
     """A setting of the agent, as KEY=VALUE; may be given several times."""
-    game: str = ""
+    game: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """Check on this game's shapes only, as family/game."""
 
     def run(self) -> int:
@@ -105,8 +105,8 @@ def _report(subjects: list[tuple[str, list[str], Iterator[Verdict]]]) -> int:
             checked += 1
             broken += bool(verdict.problem)
             mark = ("FAIL", "bold red") if verdict.problem else ("pass", "green")
-            console.print(Text.assemble("  ", mark, f"  {verdict.name:<13} {verdict.sentence}"))
+            console.print(Text.assemble("  ", mark, f"  {verdict.name:<13} {verdict.sentence}"), soft_wrap=True)
             if verdict.problem:
-                console.print(Text(f"        {verdict.problem}", style="red"))
+                console.print(Text(f"        {verdict.problem}", style="red"), soft_wrap=True)
     console.print(f"{checked - broken} of {checked} rules hold" + (f", {broken} broken" if broken else ""))
     return 1 if broken else 0

@@ -17,7 +17,7 @@ from rlhf_games.core.errors import UserError
 class Games:
     """List the games that the workspaces hold, by family."""
 
-    filter: Annotated[str, tyro.conf.Positional] = ""
+    filter: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TEXT")] = ""
     """Only games whose name, title or kind has this in it."""
     json: bool = False
     """One JSON list instead of a table, for scripts."""

@@ -149,9 +149,11 @@ class DeviceBatch:
 
 def _choose(where: NDArray[np.bool_], new: jax.Array, old: jax.Array) -> jax.Array:
     if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_choose(where, jax.random.key_data(new), jax.random.key_data(old)))
+        keys: jax.Array = jax.random.wrap_key_data(_choose(where, jax.random.key_data(new), jax.random.key_data(old)))
+        return keys
     rows = jnp.asarray(where.reshape(where.shape + (1,) * (new.ndim - 1)))
-    return jnp.where(rows, new, old)
+    chosen: jax.Array = jnp.where(rows, new, old)
+    return chosen
 
 
 @dataclass

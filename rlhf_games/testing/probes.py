@@ -164,7 +164,7 @@ class ConstantReward(_OneFeature):
 
     def reward(self, observation: jax.Array, action: jax.Array, t: jax.Array) -> jax.Array:
         """Always 1."""
-        return jnp.float32(1)
+        return jnp.ones(())
 
     def answers(self, discount: float) -> Answers:
         """The value is 1."""

@@ -1,0 +1,69 @@
+"""Every registered game fulfils the contract: device games in full, host games in full for some and lightly for all others."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlhf_games import workspace
+from rlhf_games.core.card import Card
+from rlhf_games.testing import GameSubject, check_game
+from rlhf_games.testing.play import difference, play
+
+CARDS = workspace.cards()
+DEVICE = [card.name for card in CARDS if card.kind == "device"]
+FULL_HOST = [name for name in ("atari/breakout", "atari/seaquest", "pettingzoo/pong") if name in {card.name for card in CARDS}]
+LIGHT_HOST = [card.name for card in CARDS if card.kind == "host" and card.name not in FULL_HOST]
+
+
+def test_there_are_games_of_the_device_families() -> None:
+    assert set(DEVICE) >= {
+        *(f"minatar/{name}" for name in ("asterix", "breakout", "freeway", "seaquest", "space_invaders")),
+        *(f"board/{name}" for name in ("connect_four", "tic_tac_toe")),
+    }
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_device_game_fulfils_the_contract(name: str) -> None:
+    check_game(workspace.load_game(name), steps=2_000, rebuild=workspace.load_game)
+
+
+@pytest.mark.parametrize("name", FULL_HOST)
+def test_host_game_fulfils_the_contract(name: str) -> None:
+    check_game(workspace.load_game(name), steps=400, seeds=(0, 1), rebuild=workspace.load_game)
+
+
+@pytest.mark.parametrize("name", LIGHT_HOST)
+def test_host_game_opens_draws_and_replays_exactly(name: str) -> None:
+    game = workspace.load_game(name)
+    subject = GameSubject(game, steps=50, seeds=(7,))
+    (episode,) = subject.episodes
+    again = play(game, episode.seed, len(episode.actions), episode.actions)
+    problems = [difference(one, other) for one, other in zip(episode.steps, again.steps, strict=True)]
+    assert not any(problems), next(filter(None, problems))
+    session = game.open(7)
+    frames = session.frames()
+    session.close()
+    assert frames.shape[1:] == (*game.spec.frame_shape, 3)
+    assert frames.dtype == np.uint8
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_card_and_description_agree(card: Card) -> None:
+    spec = workspace.load_game(card.name).spec
+    assert (spec.name, spec.players, spec.aim) == (card.name, card.players, card.aim)
+    assert card.title
+    assert card.aim.endswith(".")
+
+
+@pytest.mark.parametrize("family", sorted({card.family for card in CARDS}))
+def test_every_option_is_documented_in_the_readme(family: str) -> None:
+    folder = next(card.folder for card in CARDS if card.family == family)
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert "Version history" in readme
+    options: Any = importlib.import_module(f"rlhf_games_workspace.games.{family}.game").Options
+    missing = [name for name in options.__dataclass_fields__ if f"`{name}`" not in readme]
+    assert not missing, f"games/{family}/README.md does not explain {missing}"

@@ -1,0 +1,212 @@
+"""The contract suite of games finds what it says it finds: every rule is broken once, on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlhf_games.core.session import DeviceSession
+from rlhf_games.testing import GAME_RULES, IDENTITY_PROBES, ONE_STEP_PROBES, GameSubject, Probe, check_game, verdicts
+from rlhf_games.testing.probes import ActionReward, ConstantReward, DelayedReward, IdentityBox, IdentityDiscrete, MatchObservation, ObservedReward
+
+
+@pytest.mark.parametrize("game", [*ONE_STEP_PROBES, *IDENTITY_PROBES], ids=lambda game: game.probe)
+def test_probe_games_fulfil_the_contract(game: Probe) -> None:
+    check_game(game, steps=200, deterministic=isinstance(game, ConstantReward | DelayedReward | ActionReward))
+
+
+class Walk(IdentityDiscrete):
+    """A sound game of five steps; the games below each break one rule of it."""
+
+    length = 5
+
+
+def described(**changes: Any) -> type[Walk]:
+    """A walk whose description is wrong."""
+
+    class Described(Walk):
+        @property
+        def spec(self) -> Any:
+            return dataclasses.replace(super().spec, **changes)
+
+    return Described
+
+
+def stepping(change: Callable[[Any], Any]) -> type[Walk]:
+    """A walk whose time steps are changed."""
+
+    class Stepping(Walk):
+        def timestep(self, state: Any) -> Any:
+            return change(super().timestep(state))
+
+    return Stepping
+
+
+class Session(DeviceSession):
+    """A session to be spoilt."""
+
+    def spoil(self, **changes: Any) -> None:
+        self.__dict__.update(changes)
+
+
+class Restless(Walk):
+    """Opens another seed each time."""
+
+    count = itertools.count()
+
+    def open(self, seed: int) -> Any:
+        return DeviceSession(self, seed + next(self.count))
+
+
+class Apart(Walk):
+    """Sessions play another seed than batches do, but always the same."""
+
+    def open(self, seed: int) -> Any:
+        return DeviceSession(self, seed + 1)
+
+
+class Endless(Session):
+    """Plays on after the end."""
+
+    def step(self, action: Any) -> Any:
+        over = np.zeros((), bool)
+        self.spoil(_timestep=self.timestep._replace(terminated=over, truncated=over))
+        return super().step(action)
+
+
+class Tied(Session):
+    """A branch is the game itself."""
+
+    def branch(self) -> Any:
+        return self
+
+
+class Blind(Session):
+    """Always the same picture."""
+
+    def frames(self) -> Any:
+        return np.zeros((1, *self.spec.frame_shape, 3), np.uint8)
+
+
+class Thin(Session):
+    """Pictures without their last row."""
+
+    def frames(self) -> Any:
+        return super().frames()[:, :-1]
+
+
+def opening(kind: type[Session]) -> type[Walk]:
+    """A walk with spoilt sessions."""
+
+    class Opening(Walk):
+        def open(self, seed: int) -> Any:
+            return kind(self, seed)
+
+    return Opening
+
+
+class Growing(Walk):
+    """The state changes its dtype."""
+
+    def step(self, state: Any, action: Any, key: Any) -> Any:
+        after = super().step(state, action, key)
+        return after._replace(t=after.t.astype(jnp.float32))
+
+
+class Chanceless(Walk):
+    """Ignores its keys."""
+
+    def observe(self, key: Any, t: Any) -> Any:
+        return jax.nn.one_hot(t % self.size, self.size)
+
+
+BROKEN: list[tuple[str, str, type[Walk]]] = [
+    ("spec", "family/game", described(name="walk")),
+    ("spec", "aim is empty", described(aim=" ")),
+    ("spec", "decisions_per_second is 0", described(decisions_per_second=0.0)),
+    ("keys", "means action 4, but actions are 0 to 3", described(keys={"left": 4})),
+    ("keys", "'Left' is no", described(keys={"Left": 1})),
+    ("keys", "idle_action is 9", described(idle_action=9)),
+    ("options", "options change when written as JSON", described(options={"sizes": (1, 2)})),
+    ("arrays", "reward is float16", stepping(lambda t: t._replace(reward=t.reward.astype(jnp.float16)))),
+    ("arrays", "reward is [nan]", stepping(lambda t: t._replace(reward=t.reward * jnp.nan))),
+    ("arrays", "observation is float32(1, 3)", stepping(lambda t: t._replace(observation=t.observation[:, 1:]))),
+    ("start", "starts with reward [1.]", stepping(lambda t: t._replace(reward=t.reward * 0 + 1))),
+    ("masks", "has no legal action", stepping(lambda t: t._replace(legal_action_mask=t.legal_action_mask & False))),
+    ("masks", "0 seats act", stepping(lambda t: t._replace(acting=t.acting & False))),
+    ("ends", "both terminated and truncated", stepping(lambda t: t._replace(truncated=t.terminated))),
+    ("determinism", "goes another way the second time", Restless),
+    ("batch", "goes another way in a session", Apart),
+    ("seeds", "check a game without chance as deterministic", Chanceless),
+    ("state", "state.t is int32(), after a step float32()", Growing),
+    ("misuse", "plays on instead of raising", opening(Endless)),
+    ("branch", "goes another way", opening(Tied)),
+    ("pictures", "the picture never does", opening(Blind)),
+    ("pictures", "uint8(1, 31, 128, 3)", opening(Thin)),
+]
+
+
+@pytest.mark.parametrize(("name", "message", "kind"), BROKEN, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(BROKEN)])
+def test_a_broken_rule_is_found_and_explained(name: str, message: str, kind: type[Walk]) -> None:
+    (rule,) = [rule for rule in GAME_RULES if rule.name == name]
+    (verdict,) = verdicts([rule], GameSubject(kind(), steps=40))
+    assert message in verdict.problem
+
+
+def test_every_rule_is_broken_by_some_test() -> None:
+    assert {name for name, _, _ in BROKEN} == {rule.name for rule in GAME_RULES}
+
+
+def test_check_game_names_every_broken_rule_at_once() -> None:
+    class Bad(Walk):
+        @property
+        def spec(self) -> Any:
+            return dataclasses.replace(super().spec, version="", idle_action=7)
+
+    with pytest.raises(AssertionError, match="breaks 2 of") as caught:
+        check_game(Bad(), steps=20)
+    assert "version is empty" in str(caught.value)
+    assert "idle_action is 7" in str(caught.value)
+
+
+def test_options_rule_compares_with_the_game_made_again() -> None:
+    (rule,) = [rule for rule in GAME_RULES if rule.name == "options"]
+    same = GameSubject(IdentityDiscrete(size=3), steps=20, rebuild=lambda name, options: IdentityDiscrete(**options))
+    other = GameSubject(IdentityDiscrete(size=3), steps=20, rebuild=lambda name, options: IdentityDiscrete(size=5))
+    assert [next(verdicts([rule], subject)).problem[:40] for subject in (same, other)] == ["", "name and options make another spec: Game"]
+
+
+def test_a_crash_is_a_verdict_too() -> None:
+    class Crashing(Walk):
+        def timestep(self, state: Any) -> Any:
+            raise ZeroDivisionError("no time")
+
+    (rule,) = [rule for rule in GAME_RULES if rule.name == "arrays"]
+    assert next(verdicts([rule], GameSubject(Crashing(), steps=4))).problem == "ZeroDivisionError: no time"
+
+
+@pytest.mark.parametrize("game", [MatchObservation(), IdentityDiscrete(), IdentityBox(), ActionReward()], ids=lambda game: game.probe)
+def test_the_answers_of_a_probe_earn_what_they_promise(game: Probe) -> None:
+    answers = game.answers(0.9)
+    assert answers.action is not None
+    earned = [game.reward(jnp.asarray(o), jnp.asarray(a), jnp.int32(0)) for o, a in zip(answers.observation, answers.action, strict=True)]
+    assert np.allclose(earned, answers.value)
+
+
+def test_the_values_of_probes_without_choice_are_their_returns() -> None:
+    for game, discount in ((ConstantReward(), 0.9), (ObservedReward(), 0.9), (DelayedReward(), 0.7)):
+        for seed in range(4):
+            session, rewards = game.open(seed), []
+            first = session.timestep.observation[0]
+            while not session.timestep.terminated:
+                rewards.append(float(session.step(np.zeros(1, np.int32)).reward[0]))
+            promised = game.answers(discount)
+            (row,) = np.flatnonzero((promised.observation == first).all(axis=1))
+            assert sum(reward * discount**t for t, reward in enumerate(rewards)) == pytest.approx(promised.value[row])
