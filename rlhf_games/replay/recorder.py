@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.game import GameSpec
+from rlhf_games.core.game import GameSpec, Session, TimeStep
 from rlhf_games.core.spaces import Box
 from rlhf_games.replay.checksum import checksum_of, digest, mark_steps
 from rlhf_games.replay.replay import Ended, Replay, package_versions
@@ -132,3 +132,35 @@ class EpisodeRecorder:
             recorded_at=self._clock(),
             versions=self._versions,
         )
+
+
+class SessionRecorder:
+    """Plays one interactive session and makes its replay: for people, takeovers and evaluations."""
+
+    def __init__(
+        self, session: Session, seed: int, *, player: Sequence[str], policy: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
+        """``session``: just opened from ``seed``; ``player``: who plays each seat; ``policy``: which policy plays the agent's seats."""
+        self._session = session
+        self._seed = np.full((1, 1), seed, np.uint32)
+        self._policy = policy
+        self._recorder = EpisodeRecorder(session.spec, 1, player=player, clock=clock)
+        self._finished: list[Replay] = []
+
+    def step(self, action: NDArray[Any]) -> TimeStep[NDArray[Any]]:
+        """Plays one decision ``[P, ...]``; raises ``RuntimeError`` when the episode is over."""
+        seen = self._session.step(action)
+        arrays = (action, seen.reward, seen.terminated, seen.truncated, seen.observation)
+        self._finished += self._recorder.add(Chunk(self._seed, *(np.asarray(array)[None, None] for array in arrays)), self._policy)
+        return seen
+
+    def replay(self, key_events: Sequence[tuple[float, str, bool]] = ()) -> Replay:
+        """The episode, or its beginning where it is not over; ``key_events`` as in `Replay`.
+
+        Raises:
+          RuntimeError: nothing has been played yet.
+        """
+        made = self._finished or self._recorder.open_episodes(self._policy)
+        if not made:
+            raise RuntimeError(f"{self._session.spec.name}: a replay needs at least one step")
+        return replace(made[0], key_events=tuple(key_events))

@@ -150,7 +150,7 @@ def check_spec(replay: Replay, spec: GameSpec) -> None:
         )
         if recorded != here
     ]
-    here = json_values(spec.options)
+    here = replay.options if replay.options == spec.options else json_values(spec.options)
     for name in sorted(set(here) | set(replay.options)):
         recorded, current = replay.options.get(name, "not set"), here.get(name, "not set")
         if recorded != current:

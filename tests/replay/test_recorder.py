@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlhf_games.core.game import Game, GameSpec
-from rlhf_games.replay.recorder import Chunk, EpisodeRecorder
+from rlhf_games.replay.recorder import Chunk, EpisodeRecorder, SessionRecorder
 from rlhf_games.replay.replay import Replay
 from rlhf_games.replay.simulate import simulate
 
@@ -108,3 +108,23 @@ def test_a_broken_stream_is_refused(box_spec: GameSpec) -> None:
         recorder.add(Chunk(*(array[10:] for array in chunk)))
     with pytest.raises(ValueError, match=r"\[T, 2\], got \(20, 1\)"):
         EpisodeRecorder(box_spec, 2).add(chunk)
+
+
+def test_a_person_at_the_keyboard(walk: Any) -> None:
+    recorder = SessionRecorder(walk.open(5), 5, player=("ann", "agent"), policy="p3", clock=lambda: 7.0)
+    with pytest.raises(RuntimeError, match="at least one step"):
+        recorder.replay()
+    rng = np.random.default_rng(0)
+    events = ((0.5, "left", True), (0.7, "left", False))
+    for t in range(400):
+        seen = recorder.step(rng.integers(0, 3, 2).astype(np.int32))
+        replay = recorder.replay(events)
+        assert (replay.length, replay.player, replay.policy, replay.key_events) == (t + 1, ("ann", "agent"), "p3", events)
+        if seen.terminated or seen.truncated:
+            break
+        assert replay.ended == "unfinished"
+    assert replay.ended == "terminated"
+    simulate(walk, [replay])
+    with pytest.raises(RuntimeError):
+        recorder.step(np.zeros(2, np.int32))
+    assert recorder.replay(events) == replay
