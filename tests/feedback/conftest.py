@@ -69,7 +69,17 @@ def sqlite_store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
 def make_replay(seed: int, length: int = 100) -> Replay:
     """A replay of a game that nobody plays."""
     actions = np.random.default_rng(seed).integers(0, 4, (length, 1)).astype(np.int32)
-    return Replay("probe/none", "1", {}, seed, actions, Checksum((1.0,), length, "0" * 32, ("0" * 16,) * (length // 256)), "terminated", ("agent",), policy="p1")
+    return Replay(
+        "probe/none",
+        "1",
+        {},
+        seed,
+        actions,
+        Checksum((1.0,), length, "0" * 32, ("0" * 16,) * (length // 256)),
+        "terminated",
+        ("agent",),
+        policy="p1",
+    )
 
 
 @pytest.fixture

@@ -79,7 +79,9 @@ def test_a_key_names_one_query(store: Store) -> None:
     (replay_id,) = store.add_replays([make_replay(0)])
     clips = [Clip((Segment(replay_id, start, 10),)) for start in range(6)]
     first = store.post_queries([QueryDraft("preference", (clips[0], clips[1]), key="a")])
-    again = store.post_queries([QueryDraft("preference", (clips[0], clips[1]), key="a"), QueryDraft("preference", (clips[2], clips[3]), key="b")])
+    again = store.post_queries(
+        [QueryDraft("preference", (clips[0], clips[1]), key="a"), QueryDraft("preference", (clips[2], clips[3]), key="b")]
+    )
     assert again[0] == first[0]
     assert store.query_ids() == again
     with pytest.raises(UserError, match="key 'a' was used for another question"):
