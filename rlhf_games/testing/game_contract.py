@@ -245,8 +245,8 @@ def _branches_are_independent(subject: GameSubject) -> None:
     _wander(subject, stray, last - middle)
     for t in range(middle, last):
         for what, player in (("a branch", copy), ("the game that was branched", session)):
-            text = difference(episode.steps[t + 1], player.step(episode.actions[t]))
-            assert not text, f"{what} at step {middle} of seed {episode.seed} goes another way at step {t + 1}: {text}"
+            text = difference(episode.steps[t], player.timestep) or difference(episode.steps[t + 1], player.step(episode.actions[t]))
+            assert not text, f"{what} at step {middle} of seed {episode.seed} goes another way by step {t + 1}: {text}"
     for player in (stray, copy, session):
         player.close()
 

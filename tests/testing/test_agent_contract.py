@@ -47,7 +47,7 @@ class Linear:
         rows = rollout.reward.size
         observation = rollout.observation.reshape(rows, *rollout.observation.shape[3:])
         legal, action = rollout.legal_action_mask.reshape(rows, -1), rollout.action.reshape(rows)
-        weight = (rollout.reward * rollout.acting).reshape(rows)
+        weight = (rollout.reward * rollout.acting.astype(jnp.float32)).reshape(rows)
 
         def loss(w: Any) -> Any:
             log_prob = jax.nn.log_softmax(self.logits({"w": w}, observation, legal))
@@ -139,7 +139,7 @@ BROKEN: list[tuple[str, str, type[Linear]]] = [
     ("act", "action is float32", Wide),
     ("legality", "sampled actions were illegal", Lawless),
     ("key", "the key is not used", Greedy),
-    ("value", "disagree about the value by up to 2", TwoMinded),
+    ("value", "disagree about the value by up to 1", TwoMinded),
     ("explain", "sum to 0.9", Unnormal),
     ("frequencies", "explain says", Boaster),
     ("update", "['t'] is int32(), after an update float32()", Drifting),

@@ -14,7 +14,15 @@ import pytest
 
 from rlhf_games.core.session import DeviceSession
 from rlhf_games.testing import GAME_RULES, IDENTITY_PROBES, ONE_STEP_PROBES, GameSubject, Probe, check_game, verdicts
-from rlhf_games.testing.probes import ActionReward, ConstantReward, DelayedReward, IdentityBox, IdentityDiscrete, MatchObservation, ObservedReward
+from rlhf_games.testing.probes import (
+    ActionReward,
+    ConstantReward,
+    DelayedReward,
+    IdentityBox,
+    IdentityDiscrete,
+    MatchObservation,
+    ObservedReward,
+)
 
 
 @pytest.mark.parametrize("game", [*ONE_STEP_PROBES, *IDENTITY_PROBES], ids=lambda game: game.probe)
