@@ -71,11 +71,12 @@ def cut_clips(
         drawn = rng.choice(total, min(count, total), replace=False) if total else np.zeros(0, np.int64)
     else:
         drawn = _weighted(np.concatenate([_ages(stretch) for stretch in stretches] or [np.zeros(0)]), half_life, rng, count)
+    shown = rng.choice(list(seats), len(drawn))
     clips = []
-    for position in drawn.tolist():
+    for position, seat in zip(drawn.tolist(), shown.tolist(), strict=True):
         index = int(np.searchsorted(offsets, position, side="right")) - 1
         segments = _segments(stretches[index].replays, position - int(offsets[index]), length)
-        clips.append(Clip(segments, int(rng.choice(list(seats)))))
+        clips.append(Clip(segments, seat))
     return clips
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 from threading import Event, get_ident
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import Game
+from rlhf_games.replay import device
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.cut import cut_clips
 from rlhf_games.replay.frames import FrameReader
@@ -51,16 +54,14 @@ def test_device_game(breakout: Game, episodes: list[Any]) -> None:
         assert reader.fps == breakout.spec.decisions_per_second
 
 
-def test_device_game_across_chunks(breakout: Game, player: Callable[..., Any]) -> None:
-    """Clips that begin, end and lie at the borders of the simulation's chunks."""
-    from rlhf_games.workspace import load_game
-
-    freeway = load_game("minatar/freeway")
-    shelf, played = shelf_of(freeway, [player(freeway, 5, 140, frames=True)])
-    (replay_id,) = shelf
-    with FrameReader(freeway, shelf.__getitem__) as reader:
-        for start, length in [(0, 1), (31, 1), (32, 1), (31, 2), (30, 40), (33, 31), (64, 64), (100, 40)]:
-            clip = Clip((Segment(replay_id, start, length),))
+def test_device_game_across_chunks(breakout: Game, episodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips that begin, end and lie at the borders of the simulation's chunks: every clip of an episode, in chunks of two steps."""
+    monkeypatch.setattr(device, "chunks", partial(device.chunks, chunk=2))
+    shelf, played = shelf_of(breakout, [next(episode for episode in episodes if 6 <= len(episode.action) < 12)])
+    ((replay_id, replay),) = shelf.items()
+    with FrameReader(breakout, shelf.__getitem__) as reader:
+        for start, stop in combinations(range(replay.length + 1), 2):
+            clip = Clip((Segment(replay_id, start, stop - start),))
             assert np.array_equal(reader.frames(clip), expected(clip, played)[0])
 
 
