@@ -31,9 +31,12 @@ class New:
     def run(self) -> int:
         """Makes the folder and says what to do next."""
         make_lab(self.folder, self.game, self.agent)
+        game = f"{self.game}/apples"
         print(
-            f"{self.folder} has the game {self.game}/apples and the agent {self.agent}. Try:\n\n"
-            f"  cd {self.folder}\n  rlhf-games --help\n\n"
+            f"{self.folder} has the game {game} and the agent {self.agent}. Try:\n\n"
+            f"  cd {self.folder}\n"
+            f"  rlhf-games check game {game}\n"
+            f"  rlhf-games check agent {self.agent} --game {game}\n\n"
             f"Then change games/{self.game}/game.py and agents/{self.agent}/agent.py; README.md says how."
         )
         return 0

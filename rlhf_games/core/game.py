@@ -105,7 +105,10 @@ class Session(Protocol):
 
 @runtime_checkable
 class DeviceGame(Protocol):
-    """A game of pure functions for one instance; callers ``vmap``. State is any pytree of arrays. Hashable: compiled functions are kept by game."""
+    """A game of pure functions for one instance; callers ``vmap``. State is any pytree of arrays.
+
+    Hashable: compiled functions are kept by game.
+    """
 
     def __hash__(self) -> int:
         """By identity, or by name and options."""

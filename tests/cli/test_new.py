@@ -71,6 +71,12 @@ def test_the_game_by_hand(lab: Path) -> None:
     assert frames.dtype == np.uint8
 
 
+def test_game_and_agent_fulfil_their_contracts(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "game", "garden/apples", "--steps", "200"]) == 0
+    assert main(["check", "agent", "climber", "--game", "garden/apples"]) == 0
+    assert "FAIL" not in capsys.readouterr().out.upper()
+
+
 def _train(game: DeviceGame, agent: Agent, updates: int) -> list[float]:
     """Returns the mean return of the episodes that ended in each update."""
 

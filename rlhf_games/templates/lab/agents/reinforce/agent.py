@@ -21,7 +21,7 @@ from rlhf_games.learning.returns import generalized_advantages
 
 @dataclass(frozen=True)
 class Config:
-    """How it learns; ``[agent.config]`` in an experiment."""
+    """How it learns (``rlhf-games check agent reinforce --set learning_rate=0.003``)."""
 
     learning_rate: float = 0.02
     """Adam's step size at the start; it falls linearly to 0 over the budget."""

@@ -24,7 +24,7 @@ _STAY, _LEFT, _RIGHT = range(3)
 
 @dataclass(frozen=True)
 class Options:
-    """What can be chosen about the game: ``--option rows=8`` or ``[game.options]`` in an experiment."""
+    """What can be chosen about the game (``rlhf-games check game orchard/apples --set rows=8``)."""
 
     rows: int = 6
     """Height of the orchard; an apple falls one row per decision."""
