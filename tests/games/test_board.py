@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -144,19 +145,16 @@ def test_the_picture_shows_the_last_move_the_winners_row_and_whose_turn_it_is() 
     for move in [3, 0, 3, 0, 3, 0, 3]:
         play(session, [move])
         shots.append(session.frames()[0])
-    assert all((one != other).any() for one, other in zip(shots, shots[1:], strict=False))
+    assert all((one != other).any() for one, other in pairwise(shots))
     status = view()._STATUS
     assert len({shot[:status].tobytes() for shot in shots}) == 3  # seat 0 to move, seat 1 to move, seat 0 won
     game = workspace.load_game("board/connect_four")
     assert shots[0].shape == (*game.spec.frame_shape, 3)
-    white = (shots[-1] == np.array(view()._LIT, np.uint8)).all(axis=-1)[status:-30]
-    tile, left = view()._LOOKS["connect_four"].tile, view()._MARGIN
-    lit = {(row, column) for row in range(6) for column in range(7) if _share(white, row, column, tile, left) > 0.005}
+    size, left = view()._LOOKS["connect_four"].tile, view()._MARGIN
+    tiles = shots[-1][status : status + 6 * size, left : left + 7 * size].reshape(6, size, 7, size, 3).transpose(0, 2, 1, 3, 4)
+    red = view()._tile("connect_four", 0, True)  # the first player's disc, framed
+    lit = {(row, column) for row in range(6) for column in range(7) if np.array_equal(tiles[row, column], red)}
     assert lit == {(2, 3), (3, 3), (4, 3), (5, 3)}
-
-
-def _share(mask: Any, row: int, column: int, tile: int, left: int) -> float:
-    return float(mask[row * tile : (row + 1) * tile, left + column * tile : left + (column + 1) * tile].mean())
 
 
 def test_stones_differ_in_shape_and_not_by_colour_alone() -> None:
