@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rlhf_games.feedback.answers import Choice, Preference
+from rlhf_games.feedback.labels import LabelReader, pair_labels
+from rlhf_games.feedback.store import Store
+
+from .conftest import asker, draft
+
+Ask = Callable[..., list[int]]
+
+
+@pytest.mark.parametrize("display", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("choice", ["left", "right", "equal", "unsure"])
+def test_a_label_names_the_clip_that_was_meant_whichever_side_it_was_on(
+    store: Store, ask: Ask, display: tuple[int, int], choice: Choice
+) -> None:
+    (query_id,) = ask(1, display=display, control=display == (1, 0))
+    query = store.lease("ann")
+    assert query is not None
+    meant = {"left": query.shown[0], "right": query.shown[1]}.get(choice)
+    strength = 2 if meant else 1
+    (answer_id,) = store.post_answers([draft(query_id, Preference(choice, strength))])
+    labels = pair_labels(store.answers().answers, {query_id: query})
+    if choice == "unsure":
+        assert labels == []
+        return
+    (label,) = labels
+    assert (label.query_id, label.answer_id, label.annotator, label.strength) == (query_id, answer_id, "ann", strength)
+    assert (label.first, label.second) == query.clips
+    assert label.control == (display == (1, 0))
+    better = {"first": label.first, "second": label.second, "tie": None}[label.kind]
+    assert better == meant
+
+
+def test_annotators_give_a_label_each_and_retractions_take_theirs_out(store: Store, ask: Ask) -> None:
+    first, second = ask(2, display=(0, 1), wanted=2)
+    reader = LabelReader(store)
+    assert not reader.poll()
+    store.post_answers(
+        [draft(first, Preference("left"), "ann"), draft(first, Preference("right"), "bob"), draft(second, Preference("unsure"))]
+    )
+    assert reader.poll()
+    assert [(label.annotator, label.kind) for label in reader.labels] == [("ann", "first"), ("bob", "second")]
+    assert reader.answered == 3
+    assert not reader.poll()
+    store.undo_last("bob")
+    assert reader.poll()
+    assert [label.annotator for label in reader.labels] == ["ann"]
+    store.undo_last("ann")  # the "can't tell": no label changes, the count does
+    assert reader.poll()
+    assert (len(reader.labels), reader.answered) == (1, 1)
+    store.post_answers([draft(first, Preference("equal"), "bob")])
+    store.undo_last("bob")
+    assert not reader.poll(), "given and taken back between two looks"
+    fresh = LabelReader(store)
+    assert fresh.poll()
+    assert fresh.labels == reader.labels
+
+
+def test_a_reader_that_follows_agrees_with_one_that_comes_late(sqlite_store: Store) -> None:
+    rng = np.random.default_rng(3)
+    ids = asker(sqlite_store)(80, rng)
+    reader = LabelReader(sqlite_store)
+    choices: list[Choice] = ["left", "right", "equal", "unsure"]
+    for query_id in ids:
+        sqlite_store.post_answers([draft(query_id, Preference(choices[rng.integers(4)]))])
+        if rng.random() < 0.3:
+            sqlite_store.undo_last("ann")
+        if rng.random() < 0.3:
+            reader.poll()
+    reader.poll()
+    fresh = LabelReader(sqlite_store)
+    fresh.poll()
+    assert reader.labels == fresh.labels
+    assert reader.answered == fresh.answered == len(sqlite_store.answers().answers)
+
+
+def test_labels_of_one_session(sqlite_store: Store) -> None:
+    ask = asker(sqlite_store)
+    (mine,), (other,) = ask(1, session="a"), ask(1, session="b")
+    sqlite_store.post_answers([draft(mine), draft(other)])
+    reader = LabelReader(sqlite_store, session="a")
+    assert reader.poll()
+    assert [label.query_id for label in reader.labels] == [mine]
