@@ -10,12 +10,12 @@ import pytest
 
 from rlhf_games import workspace
 from rlhf_games.core.card import Card
-from rlhf_games.testing import GameSubject, check_game
+from rlhf_games.testing import check_game
 from rlhf_games.testing.play import difference, play
 
 CARDS = workspace.cards()
 DEVICE = [card.name for card in CARDS if card.kind == "device"]
-FULL_HOST = [name for name in ("atari/breakout", "atari/seaquest", "pettingzoo/pong") if name in {card.name for card in CARDS}]
+FULL_HOST = [name for name in ("atari/breakout", "pettingzoo/pong") if name in {card.name for card in CARDS}]
 LIGHT_HOST = [card.name for card in CARDS if card.kind == "host" and card.name not in FULL_HOST]
 
 
@@ -33,18 +33,17 @@ def test_device_game_fulfils_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", FULL_HOST)
 def test_host_game_fulfils_the_contract(name: str) -> None:
-    check_game(workspace.load_game(name), steps=400, seeds=(0, 1), rebuild=workspace.load_game)
+    check_game(workspace.load_game(name), steps=200, seeds=(0, 1), rebuild=workspace.load_game)
 
 
 @pytest.mark.parametrize("name", LIGHT_HOST)
 def test_host_game_opens_draws_and_replays_exactly(name: str) -> None:
     game = workspace.load_game(name)
-    subject = GameSubject(game, steps=50, seeds=(7,))
-    (episode,) = subject.episodes
-    again = play(game, episode.seed, len(episode.actions), episode.actions)
-    problems = [difference(one, other) for one, other in zip(episode.steps, again.steps, strict=True)]
-    assert not any(problems), next(filter(None, problems))
+    episode = play(game, 7, 50)
     session = game.open(7)
+    for expected, action in zip(episode.steps[1:], episode.actions, strict=True):
+        problem = difference(expected, session.step(action))
+        assert not problem, problem
     frames = session.frames()
     session.close()
     assert frames.shape[1:] == (*game.spec.frame_shape, 3)
