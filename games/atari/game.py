@@ -81,9 +81,10 @@ class Atari:
 
     def open(self, seed: int) -> Session:
         """One interactive game."""
-        from .session import AtariSession
+        from .session import AtariSession, Cartridge
 
-        return AtariSession(self.spec, self._rom, self._codes, self._options, self._mask, seed)
+        cartridge = Cartridge(self._rom, self._codes, self._card.get("copies", True))
+        return AtariSession(self.spec, cartridge, self._options, self._mask, seed)
 
     def _make_mask(self) -> Mask:
         masks = _table("masks.toml")

@@ -7,6 +7,7 @@ when the session opens, and its first picture is compared with ours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,27 @@ from .screen import Mask, resize
 _NOOP, _FIRE = 0, 1
 
 
+@dataclass(frozen=True)
+class Cartridge:
+    """What a session must know of the game it plays."""
+
+    rom: str
+    codes: tuple[int, ...]
+    """ALE action code of each action."""
+    copies: bool
+    """Whether the emulator's saved state restores this game exactly."""
+
+
 class AtariSession:
     """One Atari game, played decision by decision."""
 
-    def __init__(self, spec: GameSpec, rom: str, codes: tuple[int, ...], options: Options, mask: Mask | None, seed: int) -> None:
-        self._spec, self._rom, self._codes, self._options, self._mask = spec, rom, codes, options, mask
+    def __init__(self, spec: GameSpec, cartridge: Cartridge, options: Options, mask: Mask | None, seed: int) -> None:
+        self._spec, self._cartridge, self._codes, self._options, self._mask = spec, cartridge, cartridge.codes, options, mask
         self._seed = int(emulator_seed(seed))
         self._played: list[int] = []
         self._elapsed = 0
-        self._emulator = Emulator(rom, self._seed, options.sticky_action_prob)
-        start, picture = _vector_start(rom, options, self._seed)
+        self._emulator = Emulator(cartridge.rom, self._seed, options.sticky_action_prob)
+        start, picture = _vector_start(cartridge.rom, options, self._seed)
         self._begin(start)
         if not np.array_equal(self._stack[-1], picture):
             raise RuntimeError(f"{spec.name}: the first picture from seed {seed} is not the batch's: this ale-py preprocesses differently")
@@ -50,7 +62,7 @@ class AtariSession:
         """Plays one decision, ``action`` is ``[1]``; raises ``RuntimeError`` when the episode is over."""
         if self._timestep.terminated or self._timestep.truncated:
             raise RuntimeError(f"{self._spec.name}: the episode is over; open a new session with another seed")
-        chosen = int(np.asarray(action).reshape(()) if np.ndim(action) == 0 else np.asarray(action).reshape(1)[0])
+        chosen = int(np.asarray(action).reshape(1)[0])
         if not 0 <= chosen < len(self._codes):
             raise ValueError(f"{self._spec.name}: action must be 0 to {len(self._codes) - 1}, got {chosen}")
         self._played.append(chosen)
@@ -68,12 +80,12 @@ class AtariSession:
 
     def branch(self) -> Session:
         """An independent copy: the emulator's state is copied, or, where that is not exact, the episode is played again."""
-        copy = object.__new__(AtariSession)
-        copy.__dict__.update(self.__dict__)
-        copy._played, copy._stack, copy._raw = list(self._played), list(self._stack), [raw.copy() for raw in self._raw]
-        emulator = self._emulator.copy()
+        emulator = self._emulator.copy() if self._cartridge.copies else None
         if emulator is None:
             return self._again()
+        copy = object.__new__(AtariSession)
+        copy.__dict__.update(self.__dict__)
+        copy._played, copy._stack, copy._raw = list(self._played), list(self._stack), list(self._raw)
         copy._emulator = emulator
         return copy
 
@@ -81,7 +93,7 @@ class AtariSession:
         """Nothing to free by hand: the emulator goes with the session."""
 
     def _again(self) -> AtariSession:
-        other = AtariSession(self._spec, self._rom, self._codes, self._options, self._mask, self._seed)
+        other = AtariSession(self._spec, self._cartridge, self._options, self._mask, self._seed)
         for action in self._played:
             other.step(np.array([action]))
         return other
@@ -98,8 +110,7 @@ class AtariSession:
         newest = self._look()
         self._raw = [newest, np.zeros_like(newest)]
         size = self._options.screen_size
-        black = np.zeros((size, size, *newest.shape[2:]), np.uint8)
-        self._stack = [black] * self._options.frame_stack
+        self._stack = [np.zeros((size, size, *newest.shape[2:]), np.uint8)] * self._options.frame_stack
         self._push()
         self._lives = self._emulator.lives
         self._frames = [self._emulator.picture()]
