@@ -225,10 +225,26 @@ def test_undo_reaches_across_sessions_and_stays_with_its_annotator(target: str) 
         store.post_answers([draft(ids[3], annotator="bob")])
     for expected in reversed(mine):
         with Store.open(target, create=False) as store:
-            assert store.undo_last("ann") == expected
+            undone = store.undo_last("ann")
+            assert undone is not None
+            assert undone.id == expected
+            query = store.lease("ann", only=[undone.query_id or 0])
+            assert query is not None, "what was taken back can be looked at again at once"
+            store.release("ann")
     with Store.open(target, create=False) as store:
         assert store.undo_last("ann") is None
         assert [answer.annotator for answer in store.answers().answers] == ["bob"]
+
+
+def test_undo_of_some_kinds_leaves_others(store: Store, ask: Ask) -> None:
+    (query_id,) = ask(1)
+    (judged,) = store.post_answers([draft(query_id)])
+    store.post_answers([AnswerDraft("ann", Evaluation(1.0), 1, 2, "live", episode="e", step=0)])
+    undone = store.undo_last("ann", kinds=["preference"])
+    assert undone is not None
+    assert (undone.id, undone.value) == (judged, Preference("left"))
+    assert store.undo_last("ann", kinds=["preference"]) is None
+    assert [answer.kind for answer in store.answers().answers] == ["evaluation"]
 
 
 def test_the_cursor_sees_everything_once(store: Store, ask: Ask) -> None:
@@ -240,7 +256,8 @@ def test_the_cursor_sees_everything_once(store: Store, ask: Ask) -> None:
     for query_id in ids:
         standing |= set(store.post_answers([draft(query_id)]))
         if rng.random() < 0.3:
-            standing.discard(store.undo_last("ann") or 0)
+            undone = store.undo_last("ann")
+            standing -= {undone.id} if undone else set()
         if rng.random() < 0.4:
             page = store.answers(cursor)
             assert not seen & {answer.id for answer in page.answers}

@@ -121,11 +121,13 @@ def retract(connection: Connection, answer_id: int, annotator: str, now: float) 
         connection.execute(sa.update(queries).where(queries.c.id == found.query_id).values(remaining=queries.c.remaining + 1))
 
 
-def last(connection: Connection, annotator: str) -> int | None:
-    """The annotator's newest effective answer, whichever session or process gave it."""
+def last(connection: Connection, store: str, annotator: str, kinds: Sequence[str] | None) -> Answer | None:
+    """The annotator's newest effective answer (of these kinds), whichever session or process gave it."""
     lock_head(connection)
-    statement = sa.select(sa.func.max(answers.c.id)).select_from(_EFFECTIVE)
-    return connection.execute(statement.where(answers.c.annotator == annotator, retractions.c.id.is_(None))).scalar()
+    mine = sa.select(answers).select_from(_EFFECTIVE).where(answers.c.annotator == annotator, retractions.c.id.is_(None))
+    mine = mine if kinds is None else mine.where(answers.c.kind.in_(kinds))
+    row = connection.execute(mine.order_by(answers.c.id.desc()).limit(1)).mappings().one_or_none()
+    return None if row is None else read_answer(Row(store, "answers", dict(row)))
 
 
 def read(connection: Connection, store: str, since: int, kinds: Sequence[str] | None) -> AnswerPage:

@@ -206,13 +206,16 @@ class Store:
         with self._write() as connection:
             log.retract(connection, answer_id, annotator, self._clock())
 
-    def undo_last(self, annotator: str) -> int | None:
-        """Takes back the annotator's newest effective answer, also of an earlier session; returns its id, None where there is none."""
+    def undo_last(self, annotator: str, *, kinds: Sequence[str] | None = None) -> Answer | None:
+        """Takes back the annotator's newest effective answer (of these kinds), also of an earlier session.
+
+        Returns what was taken back, None where there is none. Its query can be leased again: ``lease(annotator, only=[query_id])``.
+        """
         with self._write() as connection:
-            answer_id = log.last(connection, annotator)
-            if answer_id is not None:
-                log.retract(connection, answer_id, annotator, self._clock())
-            return answer_id
+            answer = log.last(connection, self.name, annotator, kinds)
+            if answer is not None:
+                log.retract(connection, answer.id, annotator, self._clock())
+            return answer
 
     def answers(self, since: int = 0, *, kinds: Sequence[str] | None = None) -> AnswerPage:
         """Effective answers after the cursor, oldest first, and earlier ones taken back since. Cheap where nothing is new."""
