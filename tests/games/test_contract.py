@@ -11,7 +11,7 @@ import pytest
 from rlhf_games import workspace
 from rlhf_games.core.card import Card
 from rlhf_games.testing import check_game
-from rlhf_games.testing.play import difference, play
+from rlhf_games.testing.play import difference, record_batch
 
 CARDS = workspace.cards()
 DEVICE = [card.name for card in CARDS if card.kind == "device"]
@@ -38,9 +38,11 @@ def test_host_game_fulfils_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIGHT_HOST)
 def test_host_game_opens_draws_and_replays_exactly(name: str) -> None:
-    game = workspace.load_game(name)
-    episode = play(game, 7, 50)
-    session = game.open(7)
+    game: Any = workspace.load_game(name)
+    batch = game.batch(1)
+    episode = record_batch(batch, game.spec, 1, 50, 7).episodes[0]
+    batch.close()
+    session = game.open(episode.seed)
     for expected, action in zip(episode.steps[1:], episode.actions, strict=True):
         problem = difference(expected, session.step(action))
         assert not problem, problem
