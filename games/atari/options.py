@@ -33,7 +33,8 @@ class Options:
     grayscale: bool = True
     """One channel per picture; otherwise three (red, green, blue)."""
     max_pool: bool = True
-    """Each picture is the pixel-wise maximum of the last two frames of a decision, because many games draw things in every other frame only."""
+    """Each picture is the pixel-wise maximum of the last two frames of a decision, because many games draw things in
+    every other frame only."""
     hide_score: bool = False
     """Blank the score and the lives in observations: neither the agent nor the reward model sees them (people still do). Only for games
     with a mask, see README.md."""

@@ -58,7 +58,7 @@ def _cover(k: int, scale: float, source: int) -> list[tuple[int, float]]:
     taps = [(first - 1, (first - start) / cell)] if first - start > 1e-3 else []
     taps += [(pixel, 1.0 / cell) for pixel in range(first, last)]
     if stop - last > 1e-3:
-        taps.append((last, min(min(stop - last, 1.0), cell) / cell))
+        taps.append((last, min(stop - last, 1.0, cell) / cell))
     return taps
 
 

@@ -147,8 +147,8 @@ class AtariSession:
         return TimeStep(
             observation=observation[None],
             reward=np.array([reward], np.float32),
-            terminated=np.bool_(terminated),
-            truncated=np.bool_(truncated),
+            terminated=np.array(terminated),
+            truncated=np.array(truncated),
             legal_action_mask=np.ones((1, len(self._codes)), bool),
             acting=np.ones(1, bool),
         )
@@ -170,7 +170,7 @@ class Emulator:
         self._ale: Any = ALEInterface()
         self._ale.setFloat("repeat_action_probability", sticky)
         self._ale.setInt("random_seed", seed)
-        self._ale.loadROM(roms.get_rom_path(rom))
+        self._ale.loadROM(str(roms.get_rom_path(rom)))
         self._ale.reset_game()
         self._held = _NOOP
         self._draws = np.random.RandomState(seed)

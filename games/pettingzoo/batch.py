@@ -72,4 +72,4 @@ class SeatsBatch:
 
 def _quiet(seen: TimeStep[NDArray[Any]]) -> TimeStep[NDArray[Any]]:
     """The same sight with nothing just happened."""
-    return seen._replace(reward=np.zeros_like(seen.reward), terminated=np.bool_(False), truncated=np.bool_(False))
+    return seen._replace(reward=np.zeros_like(seen.reward), terminated=np.array(False), truncated=np.array(False))

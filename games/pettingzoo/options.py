@@ -27,7 +27,8 @@ class Options:
     screen_size: int = 84
     """Height and width of the observation in pixels, 36 to 160."""
     max_pool: bool = True
-    """Each picture is the pixel-wise maximum of the last two frames of a decision, because many games draw things in every other frame only."""
+    """Each picture is the pixel-wise maximum of the last two frames of a decision, because many games draw things in
+    every other frame only."""
     seat_plane: bool = True
     """One more channel, the same everywhere in the picture: 0 for the first seat, 255 for the last. All seats see one screen, so without it
     seats that share a network cannot know which player they are."""

@@ -24,7 +24,8 @@ def shrink(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     small = np.full((size, size), height * width // 2, np.int32)
     for index, weight in zip(rows, row_weights, strict=True):
         small += narrow[index] * weight[:, None]
-    return (small // (height * width)).astype(np.uint8)
+    shrunk: NDArray[np.uint8] = (small // (height * width)).astype(np.uint8)
+    return shrunk
 
 
 @lru_cache(maxsize=16)

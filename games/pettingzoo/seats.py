@@ -112,8 +112,8 @@ class Seats:
         return TimeStep(
             observation=observation,
             reward=reward,
-            terminated=np.bool_(self._over and not truncated),
-            truncated=np.bool_(truncated),
+            terminated=np.array(self._over and not truncated),
+            truncated=np.array(truncated),
             legal_action_mask=np.ones((players, self.setup.actions), bool),
             acting=np.array([name in self._env.agents for name in names]),
         )
