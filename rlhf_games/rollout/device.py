@@ -30,8 +30,8 @@ class Transition(NamedTuple):
 class RewardFunction(Protocol):
     """What the learner is paid: a pure function of parameters and transitions."""
 
-    def __call__(self, params: PyTree, transition: Transition) -> jax.Array:
-        """``[B]`` float32."""
+    def __call__(self, params: PyTree, transition: Transition, key: jax.Array) -> jax.Array:
+        """``[B]`` float32; the key is consumed (deterministic rewards leave it alone)."""
         ...
 
 
@@ -146,12 +146,13 @@ def unroll(
     def step(lanes: Lanes, key: jax.Array) -> tuple[Lanes, Any]:
         before = timestep_of(lanes.state)
         seats = before.acting.shape
-        chosen = agent.act(agent_params, _flat(before.observation), key, _flat(before.legal_action_mask))
+        act_key, reward_key = jax.random.split(key)
+        chosen = agent.act(agent_params, _flat(before.observation), act_key, _flat(before.legal_action_mask))
         action = chosen.action.reshape(*seats, *chosen.action.shape[1:])
         state = advance(lanes.state, action, lanes.seed, lanes.t)
         after = timestep_of(state)
         transition = Transition(_flat(before.observation), chosen.action, _flat(after.observation), _flat(after.reward))
-        reward = reward_function(reward_params, transition).reshape(seats)
+        reward = reward_function(reward_params, transition, reward_key).reshape(seats)
         terminated, truncated = (jnp.zeros_like(after.terminated),) * 2 if hide_ends else (after.terminated, after.truncated)
         bootstrap = _bootstrap(agent, agent_params, after.observation, truncated)
         earned, taken = lanes.episode_return + after.reward, lanes.t + 1

@@ -1,0 +1,152 @@
+"""What an experiment file says. Every field has a default that suits MinAtar; unknown keys are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rlhf_games.feedback.queries import QueryConfig
+from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
+from rlhf_games.reward.fit import FitConfig
+from rlhf_games.reward.networks import NetworkConfig
+from rlhf_games.reward.sources import SourceWeights
+
+
+@dataclass(frozen=True)
+class GameChoice:
+    """Which game is played."""
+
+    name: str = "minatar/breakout"
+    """``family/game``; ``rlhf-games games`` lists them."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """The family's own options (its README lists them)."""
+
+
+@dataclass(frozen=True)
+class AgentChoice:
+    """Which agent learns."""
+
+    name: str = "ppo"
+    """A folder under ``agents/``."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """The agent's own settings (its README lists them)."""
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """How experience is collected."""
+
+    games: int = 64
+    """Games played side by side."""
+    steps: int = 128
+    """Steps of each game between two updates of the agent."""
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """A few games of their own that the present policy plays for people to look at."""
+
+    lanes: int = 16
+    """Games side by side."""
+    steps: int = 256
+    """Steps each of them goes on in an iteration."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The reward model."""
+
+    members: int = 3
+    """Size of the ensemble."""
+    network: NetworkConfig = NetworkConfig()
+    fit: FitConfig = FitConfig()
+    spread: float = 0.3
+    """Standard deviation that the learned reward has on the present policy's steps."""
+    centre: bool = False
+    """Also subtract the mean; harmless only where episode ends are hidden (docs/decisions has the numbers)."""
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """What is asked, and of whom."""
+
+    budget: int = 700
+    """Questions asked in all, unanswerable ones included."""
+    initial: float = 0.25
+    """Share of the budget asked about the first policy, before any learning."""
+    schedule: Literal["constant", "hyperbolic", "at_once"] = "hyperbolic"
+    """How the rest is spread over the iterations."""
+    mode: Literal["wait", "async"] = "wait"
+    """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
+    query: QueryConfig = QueryConfig()
+    teacher: str = "oracle"
+    """``human`` (somebody answers from another process), or a scripted teacher: oracle, stochastic, mistake, skip, equal, myopic, random."""
+    teacher_settings: dict[str, Any] = field(default_factory=dict)
+    """Changes to the scripted teacher's settings: beta, gamma, mistake, skip, equal."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run."""
+
+    name: str = "run"
+    """For people."""
+    seed: int = 0
+    """Determines everything else, with a scripted teacher in mode ``wait``."""
+    steps: int = 1_000_000
+    """Steps of the game the agent learns from (rounded up to whole iterations)."""
+    iterations: int = 20
+    """How often questions are asked and the reward model is fitted."""
+    episode_ends: Literal["hidden", "visible"] = "visible"
+    """Whether the agent and the reward model learn of episode ends; the same in every arm of a comparison."""
+    game: GameChoice = GameChoice()
+    agent: AgentChoice = AgentChoice()
+    rollout: RolloutConfig = RolloutConfig()
+    record: RecordConfig = RecordConfig()
+    reward: SourceWeights = SourceWeights()
+    model: ModelConfig = ModelConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    evaluation_episodes: int = 128
+    """Whole episodes played at the end to measure the true return."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "iterations", "evaluation_episodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
+        scripted_teacher(self.feedback, self.seed)
+
+    @property
+    def updates(self) -> int:
+        """Updates of the agent in one iteration."""
+        per_update = self.rollout.games * self.rollout.steps
+        return max(1, -(-self.steps // (per_update * self.iterations)))
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Steps the agent learns from in one iteration."""
+        return self.updates * self.rollout.games * self.rollout.steps
+
+    @property
+    def learns_from_people(self) -> bool:
+        """Whether any questions are asked."""
+        return self.reward.learned != 0 and self.feedback.budget > 0
+
+
+def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | None:
+    """The teacher an experiment names; None for ``human``.
+
+    Raises:
+      ValueError: there is no such teacher, or a setting it does not have.
+    """
+    if feedback.teacher == "human":
+        return None
+    presets = {**PRESETS, "random": TeacherConfig(beta=0.0)}
+    if feedback.teacher not in presets:
+        raise ValueError(f"feedback.teacher must be human or one of {', '.join(presets)}, got {feedback.teacher!r}")
+    base = presets[feedback.teacher]
+    values = {"beta": base.beta, "gamma": base.gamma, "mistake": base.mistake, "skip": base.skip, "equal": base.equal}
+    if unknown := set(feedback.teacher_settings) - set(values):
+        raise ValueError(f"feedback.teacher_settings has no {sorted(unknown)[0]!r}; it has {', '.join(values)}")
+    return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)

@@ -1,0 +1,126 @@
+"""The compiled half of an experiment on a device game: train for a while, play for the recorder."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlhf_games.core.agent import Agent, PyTree, Rollout
+from rlhf_games.core.game import DeviceGame
+from rlhf_games.reward.ensemble import RewardEnsemble
+from rlhf_games.reward.sources import RewardState, summed_reward
+from rlhf_games.rollout import device
+from rlhf_games.rollout.device import Lanes, Played
+
+
+class Learner(NamedTuple):
+    """All that learning carries on; one pytree, so that a checkpoint is one call."""
+
+    agent: PyTree
+    lanes: Lanes
+    recorded: Lanes
+    """The recorder's own games."""
+    key: jax.Array
+
+
+class Recording(NamedTuple):
+    """What the recorder's games did, leaves ``[T, R, ...]``."""
+
+    rollout: Rollout
+    played: Played
+
+
+class DeviceTrainer:
+    """Owns the compiled programs; two arms of an experiment share one trainer and so compile once."""
+
+    def __init__(self, game: DeviceGame, agent: Agent, ensemble: RewardEnsemble, *, games: int, steps: int, hide_ends: bool) -> None:
+        self.game, self.agent, self.ensemble = game, agent, ensemble
+        self._games, self._steps, self._hide_ends = games, steps, hide_ends
+        self._reward = summed_reward(ensemble)
+        self._train = jax.jit(self._train_updates, static_argnames=("updates",), donate_argnums=(0,))
+        self._record = jax.jit(self._play, static_argnames=("steps",))
+        self._start = jax.jit(self._start_learner, static_argnames=("recorded",))
+
+    def start(self, seed: int, recorded: int) -> Learner:
+        """A fresh learner with ``recorded`` lanes for the recorder; ``seed`` determines it."""
+        self.agent.init(jax.random.key(0), self.game.spec)  # tells the agent what game it is for
+        learner: Learner = self._start(jnp.uint32(seed), recorded=recorded)
+        return learner
+
+    def _start_learner(self, seed: jax.Array, recorded: int) -> Learner:
+        agent_key, lane_key, record_key, key = jax.random.split(jax.random.key(seed), 4)
+        lanes = device.start(self.game, jax.random.bits(lane_key, dtype=jnp.uint32), self._games)
+        own = device.start(self.game, jax.random.bits(record_key, dtype=jnp.uint32), recorded)
+        return Learner(self.agent.init(agent_key, self.game.spec), lanes, own, key)
+
+    def train(self, learner: Learner, reward: RewardState, *, updates: int, begin: float, end: float) -> tuple[Learner, dict[str, Any]]:
+        """``updates`` updates of the agent on a frozen reward.
+
+        Args:
+          learner: is donated.
+          reward: what the agent is paid.
+          updates: how many.
+          begin: share of the whole budget spent before.
+          end: share spent after.
+
+        Returns:
+          The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
+          (NaN where none did).
+        """
+        trained: tuple[Learner, dict[str, Any]] = self._train(learner, reward, jnp.float32(begin), jnp.float32(end), updates=updates)
+        return trained
+
+    def _train_updates(
+        self, learner: Learner, reward: RewardState, begin: jax.Array, end: jax.Array, updates: int
+    ) -> tuple[Learner, dict[str, jax.Array]]:
+        def update(learner: Learner, i: jax.Array) -> tuple[Learner, Any]:
+            key, play_key, learn_key = jax.random.split(learner.key, 3)
+            params = self.agent.params(learner.agent)
+            lanes, rollout, played = device.unroll(
+                self.game, self.agent, self._reward, params, reward, learner.lanes, play_key, steps=self._steps, hide_ends=self._hide_ends
+            )
+            state, metrics = self.agent.update(learner.agent, rollout, learn_key, begin + (end - begin) * i / updates)
+            paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward)}
+            return Learner(state, lanes, learner.recorded, key), (metrics | paid, _episodes(played))
+
+        learner, (metrics, sums) = jax.lax.scan(update, learner, jnp.arange(updates, dtype=jnp.float32))
+        total, length, count = (jnp.sum(x) for x in sums)
+        episodes = {"true_return": total / count, "episode_length": length / count, "episodes": count}
+        return learner, jax.tree.map(jnp.mean, metrics) | episodes
+
+    def record(self, learner: Learner, reward: RewardState, *, steps: int) -> tuple[Learner, Recording]:
+        """Goes on with the recorder's games under the present policy; whole episodes stay known through their seeds and actions."""
+        recorded: tuple[Learner, Recording] = self._record(learner, reward, steps=steps)
+        return recorded
+
+    def _play(self, learner: Learner, reward: RewardState, steps: int) -> tuple[Learner, Recording]:
+        key, play_key = jax.random.split(learner.key)
+        lanes, rollout, played = device.unroll(
+            self.game, self.agent, self._reward, self.agent.params(learner.agent), reward, learner.recorded, play_key,
+            steps=steps, hide_ends=self._hide_ends, keep_next=True,
+        )  # fmt: skip
+        return learner._replace(recorded=lanes, key=key), Recording(rollout, played)
+
+    @partial(jax.jit, static_argnums=0)
+    def features(self, recording: Recording) -> jax.Array:
+        """``[T·R·P, F]`` encoded transitions of a recording, for calibrating the reward's scale."""
+        rollout, played = recording
+
+        def flat(x: jax.Array) -> jax.Array:
+            return x.reshape(-1, *x.shape[3:])
+
+        assert played.next_observation is not None
+        return self.ensemble.encode(
+            device.Transition(flat(rollout.observation), flat(rollout.action), flat(played.next_observation), flat(played.reward))
+        )
+
+
+def _episodes(played: Played) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sum of returns (of the first seat), sum of lengths, and number of the episodes that ended."""
+    done = played.terminated | played.truncated
+    total = jnp.sum(jnp.where(done, played.episode_return[..., 0], 0.0))
+    length = jnp.sum(jnp.where(done, played.length, 0)).astype(jnp.float32)
+    return total, length, jnp.sum(done).astype(jnp.float32)

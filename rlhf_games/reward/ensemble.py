@@ -1,0 +1,99 @@
+"""An ensemble of reward networks as pure functions: all members in one ``vmap``.
+
+Shapes: ``M`` members, ``B`` transitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rlhf_games.core.agent import PyTree
+from rlhf_games.core.game import GameSpec
+from rlhf_games.reward.networks import Encoder, NetworkConfig, encoder, example, resolve_kind, reward_network
+from rlhf_games.rollout.device import Transition
+
+
+class RewardParams(NamedTuple):
+    """Everything that determines the learned reward; saved and loaded as one."""
+
+    members: PyTree
+    """Network parameters, leaves ``[M, ...]``."""
+    tie_margin: jax.Array
+    """``[M]`` float32: inverse softplus of each member's tie margin."""
+    offset: jax.Array
+    """``[M]`` float32: subtracted from each member's output (0 unless centred)."""
+    scale: jax.Array
+    """``[M]`` float32 > 0: each member's output is divided by it, so that all members count alike."""
+    feature_mean: jax.Array
+    """``[F]`` float32: mean of flat features over the labelled clips (a scalar 0 for pixels)."""
+    feature_scale: jax.Array
+    """``[F]`` float32 > 0: their standard deviation (a scalar 1 for pixels)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RewardEnsemble:
+    """The static half of a reward model: encoder and graph. Parameters travel apart."""
+
+    encode: Encoder = field(repr=False)
+    graph: Any = field(repr=False)
+    members: int
+    pixels: bool
+
+    @classmethod
+    def create(cls, spec: GameSpec, config: NetworkConfig, members: int, key: jax.Array) -> tuple[RewardEnsemble, RewardParams]:
+        """A fresh ensemble and its parameters; the key is consumed."""
+        graph, _ = nnx.split(reward_network(spec, config, rngs=nnx.Rngs(0)))
+
+        def one(key: jax.Array) -> PyTree:
+            return nnx.split(reward_network(spec, config, rngs=nnx.Rngs(key)))[1]
+
+        members_params = jax.vmap(one)(jax.random.split(key, members))
+        ones = jnp.ones((members,), jnp.float32)
+        encode, pixels = encoder(spec, config), resolve_kind(spec, config) == "pixels"
+        width = () if pixels else jax.eval_shape(encode, example(spec)).shape[1:]
+        params = RewardParams(members_params, 0.5 * ones, 0.0 * ones, ones, jnp.zeros(width, jnp.float32), jnp.ones(width, jnp.float32))
+        return cls(encode, graph, members, pixels), params
+
+    def raw(self, params: RewardParams, features: jax.Array) -> jax.Array:
+        """``[M, B]`` outputs on features ``[B, ...]``, in the units of the likelihood."""
+        if not self.pixels:
+            features = (features - params.feature_mean[None]) / params.feature_scale[None]
+
+        def member(member_params: PyTree) -> jax.Array:
+            output: jax.Array = nnx.merge(self.graph, member_params)(features)
+            return output
+
+        return jax.vmap(member)(params.members)
+
+    def normalised(self, params: RewardParams, features: jax.Array) -> jax.Array:
+        """``[M, B]`` each member in its own units (Christiano et al. 2017, 2.2.3: members are normalised independently)."""
+        return (self.raw(params, features) - params.offset[:, None]) / params.scale[:, None]
+
+    def mean(self, params: RewardParams, transition: Transition) -> jax.Array:
+        """``[B]`` the learned reward of transitions: the mean of the normalised members."""
+        return jnp.mean(self.normalised(params, self.encode(transition)), axis=0)
+
+
+def with_feature_scale(params: RewardParams, features: jax.Array) -> RewardParams:
+    """Sets the features' mean and standard deviation from flat features ``[B, F]``; features that never vary are left out (scaled to 0)."""
+    mean, deviation = jnp.mean(features, axis=0), jnp.std(features, axis=0)
+    return params._replace(feature_mean=mean, feature_scale=jnp.where(deviation > 1e-4, deviation, 1e6))
+
+
+def calibrated(params: RewardParams, outputs: jax.Array, *, centre: bool, spread: float) -> RewardParams:
+    """Sets scale (and offset) from recent outputs, so that the learned reward has a known standard deviation.
+
+    Args:
+      params: before.
+      outputs: ``[M, B]`` raw outputs on recent transitions.
+      centre: also subtract the mean. It is harmless only where episode ends are hidden: it changes what living longer is worth.
+      spread: the standard deviation each member shall have.
+    """
+    deviation = jnp.std(outputs, axis=1)
+    offset = jnp.mean(outputs, axis=1) if centre else jnp.zeros_like(params.offset)
+    return params._replace(offset=offset, scale=jnp.maximum(deviation, 1e-6) / spread)

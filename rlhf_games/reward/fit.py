@@ -1,0 +1,216 @@
+"""Fitting the ensemble to comparisons: one compiled program for all members, all epochs and early stopping.
+
+Shapes: ``M`` members, ``K`` capacity (comparisons, padded), ``L`` steps of a clip, ``B`` comparisons of a minibatch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlhf_games.core.agent import PyTree
+from rlhf_games.core.promotion import third_party
+from rlhf_games.feedback.likelihoods import preference_log_prob
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the reward model is fitted."""
+
+    learning_rate: float = 2e-3
+    """Adam's step size."""
+    batch: int = 64
+    """Comparisons per gradient step."""
+    max_epochs: int = 40
+    """Passes at most."""
+    patience: int = 6
+    """Passes without a better hold-out loss before fitting stops."""
+    noise: float = 0.1
+    """ε: share of answers taken to be random (Christiano et al. 2017 use 0.1)."""
+    weight_decay: float = 1e-4
+    """Coefficient of the L2 penalty at the start of each fit; adapted while fitting."""
+    overfit_low: float = 1.1
+    """Below this ratio of hold-out to training loss the penalty is relaxed (Christiano et al. 2017, appendix A.1)."""
+    overfit_high: float = 1.5
+    """Above this ratio it is tightened."""
+    holdout: float = 0.2
+    """Share of comparisons that never train, only measure."""
+    bootstrap: bool = True
+    """Each member sees its own resampling of the comparisons."""
+    warm_start: bool = True
+    """Go on from the last fit; False: from fresh weights each time."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "batch", "max_epochs", "patience"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("noise", "holdout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+
+class Comparisons(NamedTuple):
+    """Labelled pairs, padded to a capacity so that programs are compiled once."""
+
+    features: jax.Array
+    """``[K, 2, L, ...]`` encoded transitions of the first and the second clip."""
+    mask: jax.Array
+    """``[K, 2, L]`` bool: False past a clip's end."""
+    label: jax.Array
+    """``[K]`` int32: ``FIRST``, ``SECOND`` or ``TIE``."""
+    weight: jax.Array
+    """``[M, K]`` float32: how often each member's bootstrap drew the comparison; 0 on hold-out and padding."""
+    holdout: jax.Array
+    """``[K]`` bool."""
+
+
+class FitState(NamedTuple):
+    """What fitting carries on."""
+
+    params: RewardParams
+    optimiser: PyTree
+
+
+class FitReport(NamedTuple):
+    """What came of a fit; per member ``[M]``."""
+
+    train_loss: jax.Array
+    """Nats per comparison, noise and tie model included."""
+    holdout_loss: jax.Array
+    """Nats per comparison at the kept weights."""
+    epochs: jax.Array
+    """``[]`` int32 passes made."""
+    weight_decay: jax.Array
+    """``[M]`` penalty at the end."""
+
+
+class _Loop(NamedTuple):
+    state: FitState
+    best: RewardParams
+    best_loss: jax.Array
+    train_loss: jax.Array
+    decay: jax.Array
+    epoch: jax.Array
+    stale: jax.Array
+    key: jax.Array
+
+
+def optimiser() -> optax.GradientTransformation:
+    """Adam without its step size."""
+    return optax.scale_by_adam()
+
+
+def initial_state(params: RewardParams) -> FitState:
+    """A state before the first fit."""
+    return FitState(params, optimiser().init((params.members, params.tie_margin)))
+
+
+def clip_returns(ensemble: RewardEnsemble, params: RewardParams, features: jax.Array, mask: jax.Array) -> jax.Array:
+    """``[M, ...]`` sums of raw predicted reward along clips: features ``[..., L, F]``, mask ``[..., L]``; no discounting."""
+    flat = features.reshape(mask.size, *features.shape[mask.ndim :])
+    outputs = ensemble.raw(params, flat).reshape(-1, *mask.shape)
+    return jnp.sum(jnp.where(mask[None], outputs, 0.0), axis=-1)
+
+
+def log_probs(ensemble: RewardEnsemble, params: RewardParams, data: Comparisons, noise: float) -> jax.Array:
+    """``[M, K]`` log-probability of each label under each member."""
+    sums = clip_returns(ensemble, params, data.features, data.mask)
+    margin = jax.nn.softplus(params.tie_margin)[:, None]
+    return preference_log_prob(sums[:, :, 0] - sums[:, :, 1], data.label[None], margin, noise)
+
+
+def _rows(data: Comparisons, index: jax.Array) -> Comparisons:
+    picked = jax.tree.map(lambda x: x[index], data._replace(weight=data.weight.T))
+    return picked._replace(weight=picked.weight.T)
+
+
+def _gradient_step(
+    ensemble: RewardEnsemble, config: FitConfig, state: FitState, batch: Comparisons, decay: jax.Array
+) -> tuple[FitState, jax.Array]:
+    """One step of every member on one minibatch; returns the summed loss of each member ``[M]``."""
+
+    def loss(learned: tuple[PyTree, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        params = state.params._replace(members=learned[0], tie_margin=learned[1])
+        nll = -jnp.sum(log_probs(ensemble, params, batch, config.noise) * batch.weight, axis=1)
+        squares = sum(jnp.sum(jnp.square(x), axis=tuple(range(1, x.ndim))) for x in jax.tree.leaves(learned[0]))
+        mean = nll / jnp.maximum(jnp.sum(batch.weight, axis=1), 1.0)
+        return jnp.sum(mean + decay * squares), nll
+
+    learned = (state.params.members, state.params.tie_margin)
+    gradient, nll = jax.grad(loss, has_aux=True)(learned)
+    with third_party():
+        direction, moments = optimiser().update(gradient, state.optimiser)
+    members, margin = jax.tree.map(lambda p, d: p - config.learning_rate * d, learned, direction)
+    return FitState(state.params._replace(members=members, tie_margin=margin), moments), nll
+
+
+def _epoch(ensemble: RewardEnsemble, config: FitConfig, data: Comparisons, loop: _Loop) -> tuple[FitState, jax.Array]:
+    """One pass over the training comparisons in random order; returns the mean loss of each member."""
+    trains = jnp.any(data.weight > 0, axis=0)
+    order = jnp.argsort(jax.random.uniform(loop.key, trains.shape) + jnp.where(trains, 0.0, 2.0))
+    size = min(config.batch, trains.shape[0])
+    batches = (jnp.sum(trains) + size - 1) // size
+
+    def step(i: jax.Array, carry: tuple[FitState, jax.Array]) -> tuple[FitState, jax.Array]:
+        index = jax.lax.dynamic_slice(order, (i * size,), (size,))
+        state, nll = _gradient_step(ensemble, config, carry[0], _rows(data, index), loop.decay)
+        return state, carry[1] + nll
+
+    state, nll = jax.lax.fori_loop(0, batches, step, (loop.state, jnp.zeros_like(loop.best_loss)))
+    return state, nll / jnp.maximum(jnp.sum(data.weight, axis=1), 1.0)
+
+
+def holdout_loss(ensemble: RewardEnsemble, config: FitConfig, params: RewardParams, data: Comparisons, capacity: int) -> jax.Array:
+    """``[M]`` mean loss on the hold-out; ``inf``-free: 0 comparisons give 0."""
+    index = jnp.argsort(~data.holdout)[:capacity]
+    part = _rows(data, index)
+    nll = -log_probs(ensemble, params, part, config.noise)
+    return jnp.sum(nll * part.holdout[None], axis=1) / jnp.maximum(jnp.sum(part.holdout), 1)
+
+
+def _keep(better: jax.Array, new: RewardParams, old: RewardParams) -> RewardParams:
+    """Each member's newer weights where they are better."""
+
+    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+
+    members, margin = jax.tree.map(pick, (new.members, new.tie_margin), (old.members, old.tie_margin))
+    return new._replace(members=members, tie_margin=margin)
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
+def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comparisons, key: jax.Array) -> tuple[FitState, FitReport]:
+    """Fits all members until their hold-out loss stops falling; keeps each member's best weights. The key is consumed.
+
+    ``state`` is donated: use what is returned.
+    """
+    capacity = max(1, int(data.holdout.shape[0] * min(1.0, 1.5 * config.holdout + 0.05)))
+    zeros = jnp.zeros((ensemble.members,), jnp.float32)
+    start = holdout_loss(ensemble, config, state.params, data, capacity)
+    first = _Loop(state, state.params, start, zeros, zeros + config.weight_decay, jnp.int32(0), jnp.int32(0), key)
+
+    def go_on(loop: _Loop) -> jax.Array:
+        return (loop.epoch < config.max_epochs) & (loop.stale < config.patience)
+
+    def body(loop: _Loop) -> _Loop:
+        key, this = jax.random.split(loop.key)
+        state, train = _epoch(ensemble, config, data, loop._replace(key=this))
+        held = holdout_loss(ensemble, config, state.params, data, capacity)
+        measured = jnp.any(data.holdout)
+        better = (held < loop.best_loss) | ~measured
+        best = _keep(better, state.params, loop.best)
+        ratio = held / jnp.maximum(train, 1e-6)
+        factor = jnp.where(ratio > config.overfit_high, 1.3, jnp.where(ratio < config.overfit_low, 1 / 1.3, 1.0))
+        decay = jnp.clip(loop.decay * jnp.where(measured, factor, 1.0), 1e-6, 1e-1)
+        stale = jnp.where(jnp.any(better), 0, loop.stale + 1)
+        return _Loop(state, best, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
+
+    end = jax.lax.while_loop(go_on, body, first)
+    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay)
+    return FitState(end.best, end.state.optimiser), report
