@@ -38,7 +38,7 @@ class PettingZooAtari:
             raise UserError(f"there is no PettingZoo game {name!r}{nearest(name, cards)}")
         self._name, self._card, self._options = name, cards[name], options
         self._codes = tuple(range(18)) if options.full_action_space else tuple(self._card["actions"])
-        self._setup = Setup(self._card["env"], self._card["players"], len(self._codes), options)
+        self._setup = Setup(name, self._card["players"], len(self._codes), options)
 
     @cached_property
     def spec(self) -> GameSpec:

@@ -22,7 +22,7 @@ class Setup:
     """What a game needs to start, all of it plain data."""
 
     env: str
-    """PettingZoo's module, for example ``pong_v3``."""
+    """PettingZoo's module without its version, for example ``pong``."""
     players: int
     actions: int
     """``A``."""
@@ -123,7 +123,8 @@ def _make(setup: Setup) -> Any:
     """PettingZoo's own environment, without its guards, on the ROMs that ale-py ships."""
     from ale_py import roms
 
-    module = importlib.import_module(f"pettingzoo.atari.{setup.env}")
+    # The module inside the package: the versioned one beside it warns that there is a registry now, which wraps the same.
+    module = importlib.import_module(f"pettingzoo.atari.{setup.env}.{setup.env}")
     return module.parallel_env(
         auto_rom_install_path=str(Path(roms.__file__).parent),
         obs_type="ram",  # the pictures are fetched here, only where they are wanted

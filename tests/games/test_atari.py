@@ -193,8 +193,8 @@ def after(options: dict[str, Any], steps: int = 12, name: str = "breakout") -> t
     ids=str,
 )
 def test_each_option_changes_what_is_seen_alike_in_batch_and_session(options: dict[str, Any]) -> None:
-    name = "space_invaders" if "max_pool" in options else "breakout"  # Breakout draws everything in every frame
-    default, changed = after({}, name=name)[1].observation, after(options, name=name)[1].observation
+    name = "breakout" if "full_action_space" in options else "seaquest"  # Seaquest uses all 18 actions anyway
+    default, changed = after({}, 60, name)[1].observation, after(options, 60, name)[1].observation
     assert default.shape != changed.shape or (default != changed).any()
     shape = {"frame_stack": (84, 84, 2), "screen_size": (options.get("screen_size"),) * 2 + (4,), "grayscale": (84, 84, 12)}
     assert changed.shape[1:] == shape.get(next(iter(options)), (84, 84, 4))
@@ -210,6 +210,7 @@ def test_full_action_space_has_all_actions() -> None:
 
 def test_rewards_are_clipped_only_when_asked() -> None:
     """Q*bert pays 25 for a cube."""
+
     def earned(clip: bool) -> set[float]:
         session = load("qbert", reward_clipping=clip, sticky_action_prob=0.0).open(1)
         rewards = {float(session.step(np.array([5 if step % 2 else 0])).reward[0]) for step in range(60)}
@@ -234,7 +235,7 @@ def test_masks_blank_score_and_lives_and_nothing_else() -> None:
     rng = np.random.default_rng(5)
     for name in sorted(MASKED):
         shown, hidden = load(name).open(9), load(name, hide_score=True).open(9)
-        for _ in range(12):
+        for _ in range(70 if name == "qbert" else 12):  # Q*bert shows its score in every other second only
             action = rng.integers(count(load(name)), size=1)
             one, other = shown.step(action).observation[0], hidden.step(action).observation[0]
         differs = (one != other).any(-1)
