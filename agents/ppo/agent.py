@@ -174,7 +174,8 @@ class PPO:
             rollout.observation, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
             advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
         )  # fmt: skip
-        return jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), rows)
+        flat: Batch = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), rows)
+        return flat
 
     def _step(self, state: State, batch: Batch, learning_rate: jax.Array) -> tuple[State, Losses]:
         """One gradient step on one minibatch."""

@@ -18,10 +18,11 @@ class ActorCritic(nnx.Module):
     def __init__(
         self, observation: Observation, outputs: int, kind: str, hidden: Sequence[int], activation: str, shared: bool, *, rngs: nnx.Rngs
     ) -> None:
-        self.body: Any = torso(observation, kind, hidden, activation, rngs=rngs)
+        body: Any = torso(observation, kind, hidden, activation, rngs=rngs)
+        self.body = body
         self.value_body: Any = None if shared else torso(observation, kind, hidden, activation, rngs=rngs)
-        self.actor = nnx.Linear(self.body.features, outputs, kernel_init=orthogonal(0.01), rngs=rngs)
-        self.critic = nnx.Linear(self.body.features, 1, kernel_init=orthogonal(1.0), rngs=rngs)
+        self.actor = nnx.Linear(body.features, outputs, kernel_init=orthogonal(0.01), rngs=rngs)
+        self.critic = nnx.Linear(body.features, 1, kernel_init=orthogonal(1.0), rngs=rngs)
 
     def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
         """``[B, ...] → outputs [B, K], value [B]``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,7 @@ class MLP(nnx.Module):
 
     def __init__(self, inputs: int, hidden: Sequence[int], activation: str, *, rngs: nnx.Rngs) -> None:
         sizes = [inputs, *hidden]
-        self.layers = nnx.List(
-            nnx.Linear(a, b, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nnx.List(nnx.Linear(a, b, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs) for a, b in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]
         self.features = sizes[-1]
 

@@ -110,7 +110,8 @@ def _restart(game: DeviceGame, lanes: Lanes, done: jax.Array) -> Lanes:
             episode_return=jnp.where(done[:, None], 0.0, lanes.episode_return),
         )
 
-    return jax.lax.cond(jnp.any(done), fresh, lambda lanes: lanes, lanes)
+    after: Lanes = jax.lax.cond(jnp.any(done), fresh, lambda lanes: lanes, lanes)
+    return after
 
 
 def unroll(
@@ -141,7 +142,7 @@ def unroll(
       keep_next: also return the next observations (doubles the memory).
     """
     timestep_of: Callable[[PyTree], TimeStep[jax.Array]] = jax.vmap(game.timestep)
-    advance = jax.vmap(lambda state, action, seed, t: game.step(state, action, step_key(seed, t + 1)))
+    advance: Callable[..., PyTree] = jax.vmap(lambda state, action, seed, t: game.step(state, action, step_key(seed, t + 1)))
 
     def step(lanes: Lanes, key: jax.Array) -> tuple[Lanes, Any]:
         before = timestep_of(lanes.state)
@@ -165,7 +166,7 @@ def unroll(
         return _restart(game, lanes, after.terminated | after.truncated), (rollout, played)
 
     lanes, (rollout, played) = jax.lax.scan(step, lanes, jax.random.split(key, steps))
-    return lanes, Rollout(*rollout, last_observation=timestep_of(lanes.state).observation), played
+    return lanes, Rollout(*(*rollout, timestep_of(lanes.state).observation)), played
 
 
 def _bootstrap(agent: Agent, params: PyTree, observation: jax.Array, truncated: jax.Array) -> jax.Array:
@@ -175,4 +176,5 @@ def _bootstrap(agent: Agent, params: PyTree, observation: jax.Array, truncated: 
     def value(_: None) -> jax.Array:
         return jnp.where(truncated[:, None], agent.value(params, _flat(observation)).reshape(seats), 0.0)
 
-    return jax.lax.cond(jnp.any(truncated), value, lambda _: jnp.zeros(seats, jnp.float32), None)
+    values: jax.Array = jax.lax.cond(jnp.any(truncated), value, lambda _: jnp.zeros(seats, jnp.float32), None)
+    return values
