@@ -1,0 +1,72 @@
+"""What a question about a pair of clips is worth: acquisition functions on NumPy arrays.
+
+Shapes: ``M`` ensemble members, ``C`` candidate pairs, ``F`` features of a pair, ``D`` pairs asked before.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def disagreement(difference: Floats) -> Floats:
+    """``[C]`` in [0, 1/2]: standard deviation over members of P(first is better), from return differences ``[M, C]``.
+
+    Christiano et al. 2017, section 2.2.4 ("variance across ensemble members"); B-Pref's sampling code 1.
+    """
+    spread: Floats = _sigmoid(difference).std(axis=0)
+    return spread
+
+
+def mean_entropy(difference: Floats) -> Floats:
+    """``[C]`` in [0, log 2] nats: mean over members of each one's entropy; B-Pref's sampling code 2 (it does not mix members first)."""
+    size = np.abs(difference)
+    entropy: Floats = (np.log1p(np.exp(-size)) + size * _sigmoid(-size)).mean(axis=0)
+    return entropy
+
+
+def mutual_information(difference: Floats) -> Floats:
+    """``[C]`` in [0, log 2] nats: entropy of the mean prediction minus mean entropy (BALD, Houlsby et al. 2011).
+
+    What an answer would tell about which member is right; 0 where all are equally unsure.
+    """
+    p: Floats = _sigmoid(difference).mean(axis=0)
+    return np.maximum(-_p_log_p(p) - _p_log_p(1.0 - p) - mean_entropy(difference), 0.0)  # rounding may fall below
+
+
+def farthest_first(features: Floats, count: int, rng: np.random.Generator, start: Floats | None = None) -> tuple[NDArray[np.int64], Floats]:
+    """Greedy k-centre: again and again the row that is farthest (Euclidean) from all chosen so far.
+
+    Args:
+      features: ``[C, F]``.
+      count: at most ``C``.
+      rng: draws the first centre where there is no start, and decides between equals.
+      start: ``[D, F]`` rows that count as chosen already.
+
+    Returns:
+      Indices ``[count]`` in order, and each one's distance when it was chosen (NaN for a first centre drawn at random).
+    """
+    nearest = np.full(len(features), np.inf)
+    for row in start if start is not None else ():
+        nearest = np.minimum(nearest, np.linalg.norm(features - row, axis=1))
+    order = rng.permutation(len(features))
+    chosen, distances = np.zeros(count, np.int64), np.zeros(count)
+    for k in range(count):
+        best = int(order[np.argmax(nearest[order])])
+        chosen[k], distances[k] = best, nearest[best] if np.isfinite(nearest[best]) else np.nan
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[best], axis=1))
+        nearest[chosen[: k + 1]] = -1.0  # never twice, also where rows are equal
+    return chosen, distances
+
+
+def _sigmoid(x: Floats) -> Floats:
+    """Without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _p_log_p(p: Floats) -> Floats:
+    return p * np.log(np.where(p > 0, p, 1.0))
