@@ -161,8 +161,8 @@ def after(options: dict[str, Any], steps: int = 12, name: str = "breakout") -> t
     """A batch and a session with these options, checked against each other for a few steps."""
     game = load(name, **options)
     rng = np.random.default_rng(4)
-    session = game.open(21)
-    with batch_of(game, 21) as (batch, seen):
+    session = game.open(22)
+    with batch_of(game, 22) as (batch, seen):
         for _ in range(steps):
             action = rng.integers(4, size=(1, 1))
             seen = play(batch, action)
@@ -181,7 +181,6 @@ def after(options: dict[str, Any], steps: int = 12, name: str = "breakout") -> t
         {"sticky_action_prob": 0.9},
         {"noop_max": 0},
         {"noop_max": 200},
-        {"fire_reset": False},
         {"full_action_space": True},
         {"frame_stack": 2},
         {"screen_size": 64},
@@ -198,6 +197,19 @@ def test_each_option_changes_what_is_seen_alike_in_batch_and_session(options: di
     assert default.shape != changed.shape or (default != changed).any()
     shape = {"frame_stack": (84, 84, 2), "screen_size": (options.get("screen_size"),) * 2 + (4,), "grayscale": (84, 84, 12)}
     assert changed.shape[1:] == shape.get(next(iter(options)), (84, 84, 4))
+
+
+def test_fire_is_pressed_at_the_start() -> None:
+    """Breakout serves its first ball on fire: nobody presses it here."""
+    served, waiting = (load("breakout", sticky_action_prob=0.0, fire_reset=fire) for fire in (True, False))
+    seen = []
+    for game in (served, waiting):
+        session = game.open(24)
+        with batch_of(game, 24) as (batch, _):
+            for _ in range(12):
+                assert_same(play(batch, np.array([[0]])), 0, session.step(np.array([0])))
+        seen.append(session.timestep.observation)
+    assert (seen[0] != seen[1]).any()
 
 
 def test_full_action_space_has_all_actions() -> None:
