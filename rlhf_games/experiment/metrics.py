@@ -1,0 +1,174 @@
+"""What a run measures: JSON lines for programs, TensorBoard event files for browsers, Weights & Biases for those who ask for it.
+
+``metrics.jsonl`` is the record; the others are made from the same calls. A line is ``{"step": 2048, "time": 1750000000.0,
+"true_return": 3.5, ...}``: ``step`` counts environment decisions, ``time`` is seconds since 1970, values that are not finite are null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+
+_RESERVED = ("step", "time")
+
+
+class MetricsWriter:
+    """Appends to one run's metrics; the run's learner has one."""
+
+    def __init__(self, run: RunDirectory, *, wandb: bool = False, resume_step: int | None = None) -> None:
+        """Opens the run's metrics for appending.
+
+        Args:
+          run: the run.
+          wandb: also send to Weights & Biases.
+          resume_step: the checkpoint that the run goes on from (-1: from the start): what was written after it is dropped, so that no
+            step is there twice. None where nothing was written before.
+
+        Raises:
+          UserError: Weights & Biases is asked for and not installed; or nothing is resumed and there are metrics already.
+        """
+        self._wandb: Any = _start_wandb(run, resume_step) if wandb else None
+        if resume_step is not None:
+            truncate_after(run.metrics_path, resume_step)
+        elif run.metrics_path.exists() and run.metrics_path.stat().st_size:
+            raise UserError(f"{run.metrics_path} has metrics already: resume the run from a checkpoint, or start another in another folder")
+        self._file: BinaryIO = run.metrics_path.open("ab")
+        self._events = _open_events(run.tensorboard_path, resume_step)
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Appends one report; it is in the file when this returns.
+
+        Args:
+          step: environment decisions so far.
+          values: numbers (Python, NumPy or JAX scalars) by name, for example ``reward_model/accuracy``; what is not finite becomes null.
+
+        Raises:
+          ValueError: a name is ``step`` or ``time``, or a value is no scalar.
+        """
+        if clash := [name for name in _RESERVED if name in values]:
+            raise ValueError(f"metrics must not be named {', '.join(clash)}: that is the line's own")
+        numbers = {name: _number(name, value) for name, value in values.items()}
+        now = time.time()
+        line = {"step": int(step), "time": round(now, 3), **numbers}
+        self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+        finite = {name: value for name, value in numbers.items() if value is not None}
+        self._events.add_event(_event(int(step), now, finite))
+        if self._wandb is not None:
+            self._wandb.log(finite, step=int(step))
+
+    def flush(self) -> None:
+        """Brings everything to the disk itself; call it with every checkpoint."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and ends."""
+        self.flush()
+        self._file.close()
+        self._events.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """All lines of a ``metrics.jsonl``; values are numbers, or None where they were not finite.
+
+    A last line that a killed process left unfinished is passed over.
+
+    Raises:
+      UserError: the file is missing, or a line before the last is damaged.
+    """
+    return [line for line, _ in _lines(Path(path))]
+
+
+def series(lines: list[dict[str, Any]], name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Steps ``[T]`` and values ``[T]`` (float64) of one metric: the lines that have it, null as NaN."""
+    having = [line for line in lines if name in line]
+    values = [math.nan if line[name] is None else line[name] for line in having]
+    return np.array([line["step"] for line in having], np.int64), np.array(values, np.float64)
+
+
+def truncate_after(path: Path, step: int) -> None:
+    """Drops every line of a ``metrics.jsonl`` whose step is greater than ``step``, and an unfinished last line. A missing file is empty."""
+    if not path.exists():
+        return
+    kept = b"".join(raw for line, raw in _lines(path) if line["step"] <= step)
+    write_atomically(path, kept)
+
+
+def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:
+    """Each whole line, parsed and as it stands in the file."""
+    try:
+        raws = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: name the metrics.jsonl of a run") from error
+    if raws and not raws[-1].endswith(b"\n"):
+        raws.pop()  # every whole line ends with a newline
+    found = []
+    for number, raw in enumerate(raws, start=1):
+        try:
+            line = json.loads(raw)
+            line["step"] = int(line["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}, line {number}, is damaged ({error!r}): remove that line to go on without it") from error
+        found.append((line, raw))
+    return found
+
+
+def _number(name: str, value: Any) -> float | int | None:
+    """A JSON number for a scalar of any kind; None where it is not finite."""
+    array = np.asarray(value)
+    if array.ndim or (array.dtype.kind not in "biuf" and not np.can_cast(array.dtype, np.float64)):
+        raise ValueError(f"metric {name!r} must be one number, got {value!r}")
+    if array.dtype.kind in "biu":
+        return int(array)
+    number = float(array)
+    return number if math.isfinite(number) else None
+
+
+def _open_events(folder: Path, resume_step: int | None) -> Any:
+    """An event file writer; it says where it resumes, so that browsers drop later points of earlier files."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    writer = EventFileWriter(str(folder))
+    if resume_step is not None:
+        start = SessionLog(status=SessionLog.START)
+        writer.add_event(Event(wall_time=time.time(), step=max(resume_step + 1, 0), session_log=start))
+    return writer
+
+
+def _event(step: int, now: float, values: Mapping[str, float]) -> Any:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+    return Event(wall_time=now, step=step, summary=Summary(value=scalars))
+
+
+def _start_wandb(run: RunDirectory, resume_step: int | None) -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError("Weights & Biases is not installed: pip install 'rlhf-games[wandb]', or leave it off") from error
+    resume = "never" if resume_step is None else "allow"
+    return wandb.init(project="rlhf-games", name=run.path.name, dir=str(run.path), config=run.config, resume=resume)
