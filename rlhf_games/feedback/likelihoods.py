@@ -15,9 +15,9 @@ FIRST, SECOND, TIE = 0, 1, 2
 def preference_log_prob(difference: jax.Array, label: jax.Array, tie_margin: jax.Array, noise: float) -> jax.Array:
     """Log-probability of comparison answers: Bradley–Terry with a tie margin and uniform errors.
 
-    Without ties and with margin 0 this is ``P_e = (1 - ε) σ(d) + ε/2`` (Christiano et al. 2017, section 2.2.3). With a margin ``δ > 0``
-    a third answer appears: ``P(first) = σ(d - δ)``, ``P(second) = σ(-d - δ)``, ``P(tie) = (e^{2δ} - 1) P(first) P(second)``, which sum
-    to 1 (Rao & Kupper 1967; the "weak comparison" of Bıyık et al. 2019).
+    ``P(first) = σ(d - δ)``, ``P(second) = σ(-d - δ)`` and ``P(tie) = (e^{2δ} - 1) P(first) P(second)`` sum to 1 (Rao & Kupper 1967; the
+    "weak comparison" of Bıyık et al. 2019); as the margin ``δ`` goes to 0, ties vanish and Bradley–Terry's ``σ(d)`` remains. Errors are
+    ``(1 - ε) P + ε/3``: the mixture of Christiano et al. 2017, section 2.2.3, over three answers instead of two.
 
     Args:
       difference: ``[...]`` float32, the sum of rewards along the first clip minus that along the second.
@@ -30,7 +30,7 @@ def preference_log_prob(difference: jax.Array, label: jax.Array, tie_margin: jax
     """
     first = jax.nn.log_sigmoid(difference - tie_margin)
     second = jax.nn.log_sigmoid(-difference - tie_margin)
-    tie = jnp.log(jnp.expm1(2.0 * tie_margin)) + first + second
+    tie = 2.0 * tie_margin + jnp.log(-jnp.expm1(-2.0 * tie_margin)) + first + second  # log(e^{2δ} - 1) without overflow
     chosen = jnp.where(label == FIRST, first, jnp.where(label == SECOND, second, tie))
     if noise == 0.0:
         return chosen

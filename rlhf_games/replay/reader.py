@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.core.game import Game
+from rlhf_games.core.game import Game, GameSpec
 from rlhf_games.core.spaces import Box
 from rlhf_games.replay.cache import ByteCache
 from rlhf_games.replay.checksum import digest
@@ -56,6 +56,11 @@ class ClipReader:
         self._cache: ByteCache[_Key, Window] = ByteCache(cache_bytes, lambda window: window.nbytes, self._forget)
         self._windows: dict[str, list[_Key]] = {}
         """Which windows of a replay are in the cache."""
+
+    @property
+    def spec(self) -> GameSpec:
+        """The game's description."""
+        return self._game.spec
 
     @property
     def cached_bytes(self) -> int:

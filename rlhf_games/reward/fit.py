@@ -55,6 +55,10 @@ class FitConfig:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
 
+LEAST_TIE_MARGIN = -5.0
+"""``RewardParams.tie_margin`` stays above it: a margin of 0.0067."""
+
+
 class Comparisons(NamedTuple):
     """Labelled pairs, padded to a capacity so that programs are compiled once."""
 
@@ -108,6 +112,7 @@ def optimiser() -> optax.GradientTransformation:
 
 def initial_state(params: RewardParams) -> FitState:
     """A state before the first fit."""
+    params = jax.tree.map(jnp.copy, params)  # `fit` donates its state; the caller keeps what it handed in
     return FitState(params, optimiser().init((params.members, params.tie_margin)))
 
 
@@ -126,7 +131,7 @@ def log_probs(ensemble: RewardEnsemble, params: RewardParams, data: Comparisons,
 
 
 def _rows(data: Comparisons, index: jax.Array) -> Comparisons:
-    picked = jax.tree.map(lambda x: x[index], data._replace(weight=data.weight.T))
+    picked: Comparisons = jax.tree.map(lambda x: x[index], data._replace(weight=data.weight.T))
     return picked._replace(weight=picked.weight.T)
 
 
@@ -147,6 +152,8 @@ def _gradient_step(
     with third_party():
         direction, moments = optimiser().update(gradient, state.optimiser)
     members, margin = jax.tree.map(lambda p, d: p - config.learning_rate * d, learned, direction)
+    # without ties the margin falls; much further down it could never be found again, because errors would explain the first ties
+    margin = jnp.maximum(margin, LEAST_TIE_MARGIN)
     return FitState(state.params._replace(members=members, tie_margin=margin), moments), nll
 
 
@@ -158,8 +165,11 @@ def _epoch(ensemble: RewardEnsemble, config: FitConfig, data: Comparisons, loop:
     batches = (jnp.sum(trains) + size - 1) // size
 
     def step(i: jax.Array, carry: tuple[FitState, jax.Array]) -> tuple[FitState, jax.Array]:
-        index = jax.lax.dynamic_slice(order, (i * size,), (size,))
-        state, nll = _gradient_step(ensemble, config, carry[0], _rows(data, index), loop.decay)
+        place = i * size + jnp.arange(size)
+        batch = _rows(data, order[jnp.minimum(place, trains.shape[0] - 1)])
+        # where the batch size does not divide the capacity, the last batch must not count a comparison twice
+        batch = batch._replace(weight=jnp.where((place < trains.shape[0])[None], batch.weight, 0.0))
+        state, nll = _gradient_step(ensemble, config, carry[0], batch, loop.decay)
         return state, carry[1] + nll
 
     state, nll = jax.lax.fori_loop(0, batches, step, (loop.state, jnp.zeros_like(loop.best_loss)))

@@ -47,6 +47,7 @@ def summed_reward(ensemble: RewardEnsemble) -> RewardFunction:
         nothing = jnp.zeros_like(transition.reward)
         predicted = jax.lax.cond(learned != 0, lambda: ensemble.mean(params.model, transition), lambda: nothing)
         noise = jax.lax.cond(random != 0, lambda: jax.random.normal(key, nothing.shape), lambda: nothing)
-        return learned * predicted + true * transition.reward + constant + random * noise
+        total: jax.Array = learned * predicted + true * transition.reward + constant + random * noise
+        return total
 
     return reward
