@@ -82,7 +82,7 @@ def test_ratios_by_hand() -> None:
 
 @pytest.mark.parametrize("scores", [{}, {"a": []}, {"a": [math.nan]}, {"a": [1.0], "b": [[1.0]]}])
 def test_holes_are_named(scores: dict[str, list[float]]) -> None:
-    with pytest.raises(UserError, match="scores|task"):
+    with pytest.raises(UserError, match=r"scores|task"):
         stats.aggregate(scores)
 
 
