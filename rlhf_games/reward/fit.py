@@ -31,6 +31,8 @@ class FitConfig:
     """Passes at most."""
     patience: int = 6
     """Passes without a better hold-out loss before fitting stops."""
+    least_gain: float = 0.01
+    """A pass counts as better when a member's hold-out loss fell by this share."""
     noise: float = 0.1
     """ε: share of answers taken to be random (Christiano et al. 2017 use 0.1)."""
     weight_decay: float = 1e-4
@@ -181,7 +183,8 @@ def holdout_loss(ensemble: RewardEnsemble, config: FitConfig, params: RewardPara
     index = jnp.argsort(~data.holdout)[:capacity]
     part = _rows(data, index)
     nll = -log_probs(ensemble, params, part, config.noise)
-    return jnp.sum(nll * part.holdout[None], axis=1) / jnp.maximum(jnp.sum(part.holdout), 1)
+    held = part.holdout.astype(jnp.float32)
+    return jnp.sum(nll * held[None], axis=1) / jnp.maximum(jnp.sum(held), 1.0)
 
 
 def _keep(better: jax.Array, new: RewardParams, old: RewardParams) -> RewardParams:
@@ -214,11 +217,12 @@ def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comp
         held = holdout_loss(ensemble, config, state.params, data, capacity)
         measured = jnp.any(data.holdout)
         better = (held < loop.best_loss) | ~measured
+        gained = jnp.any(held < loop.best_loss * (1.0 - config.least_gain)) | ~measured
         best = _keep(better, state.params, loop.best)
         ratio = held / jnp.maximum(train, 1e-6)
         factor = jnp.where(ratio > config.overfit_high, 1.3, jnp.where(ratio < config.overfit_low, 1 / 1.3, 1.0))
         decay = jnp.clip(loop.decay * jnp.where(measured, factor, 1.0), 1e-6, 1e-1)
-        stale = jnp.where(jnp.any(better), 0, loop.stale + 1)
+        stale = jnp.where(gained, 0, loop.stale + 1)
         return _Loop(state, best, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
 
     end = jax.lax.while_loop(go_on, body, first)
