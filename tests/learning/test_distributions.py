@@ -1,0 +1,119 @@
+"""Heads: probabilities by hand, masks, sampling against what is claimed, densities against SciPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete
+from rlhf_games.learning.distributions import Categorical, Gaussian, Head, MultiCategorical, head_for
+
+DRAWS = 20_000
+
+
+def repeat(row: list[float] | list[bool], times: int) -> jax.Array:
+    return jnp.tile(jnp.asarray(row)[None], (times, 1))
+
+
+def test_each_space_has_its_head() -> None:
+    assert head_for(Discrete(("a", "b", "c"))) == Categorical(3)
+    assert head_for(MultiDiscrete((2, 3), ("on", "gear"))) == MultiCategorical((2, 3))
+    assert head_for(Box((2, 2), (0.0,) * 4, (1.0,) * 4)).size == 8
+
+
+def test_categorical_by_hand() -> None:
+    # Logits log 1, log 2, log 5 are probabilities 1/8, 2/8, 5/8; without the third they are 1/3, 2/3.
+    head, outputs = Categorical(3), jnp.log(jnp.array([[1.0, 2.0, 5.0]] * 2))
+    legal = jnp.array([[True, True, True], [True, True, False]])
+    np.testing.assert_allclose(head.probabilities(outputs, legal), [[1 / 8, 2 / 8, 5 / 8], [1 / 3, 2 / 3, 0]], rtol=1e-6)
+    np.testing.assert_allclose(head.log_prob(outputs, legal, jnp.array([2, 1])), np.log([5 / 8, 2 / 3]), rtol=1e-6)
+    by_hand = [-sum(p * math.log(p) for p in row) for row in ((1 / 8, 2 / 8, 5 / 8), (1 / 3, 2 / 3))]
+    np.testing.assert_allclose(head.entropy(outputs, legal), by_hand, rtol=1e-6)
+
+
+def test_categorical_draws_as_often_as_it_says_and_never_what_is_illegal() -> None:
+    head, outputs, legal = Categorical(4), repeat([0.0, 1.0, 30.0, 2.0], DRAWS), repeat([True, True, False, True], DRAWS)
+    sample = head.sample(outputs, legal, jax.random.key(0))
+    told = np.asarray(head.probabilities(outputs[:1], legal[:1])[0])
+    drawn = np.bincount(np.asarray(sample.action), minlength=4) / DRAWS
+    assert told[2] == 0.0
+    assert drawn[2] == 0.0
+    assert np.abs(drawn - told).max() < 5 * 0.5 / math.sqrt(DRAWS)  # five standard errors at most
+    assert sample.action is sample.raw
+
+
+@pytest.mark.parametrize("head", [Categorical(3), MultiCategorical((2, 1))])
+def test_seats_that_may_do_nothing_give_finite_gradients(head: Head) -> None:
+    def total(outputs: jax.Array) -> jax.Array:
+        legal = jnp.zeros((1, 3), bool)
+        sample = head.sample(outputs, legal, jax.random.key(0))
+        return jnp.sum(head.log_prob(outputs, legal, sample.raw) + head.entropy(outputs, legal))
+
+    assert bool(jnp.isfinite(jax.grad(total)(jnp.array([[1.0, -2.0, 3.0]]))).all())
+
+
+def test_multi_categorical_is_a_product() -> None:
+    head = MultiCategorical((2, 3))
+    outputs = jax.random.normal(jax.random.key(1), (1, 5))
+    legal = jnp.array([[True, True, True, False, True]])
+    first, second = Categorical(2), Categorical(3)
+    a, b = (first.probabilities(outputs[:, :2], legal[:, :2]), second.probabilities(outputs[:, 2:], legal[:, 2:]))
+    np.testing.assert_allclose(head.probabilities(outputs, legal), jnp.concatenate([a, b], -1))
+    entropy = first.entropy(outputs[:, :2], legal[:, :2]) + second.entropy(outputs[:, 2:], legal[:, 2:])
+    np.testing.assert_allclose(head.entropy(outputs, legal), entropy, rtol=1e-6)
+    whole = 0.0
+    for i, j in itertools.product(range(2), (0, 2)):
+        probability = float(jnp.exp(head.log_prob(outputs, legal, jnp.array([[i, j]])))[0])
+        assert probability == pytest.approx(float(a[0, i] * b[0, j]), rel=1e-5)
+        whole += probability
+    assert whole == pytest.approx(1, abs=1e-5)
+
+
+def test_multi_categorical_draws_each_choice_on_its_own() -> None:
+    head = MultiCategorical((2, 3))
+    outputs, legal = repeat([0.0, 1.0, 0.0, 9.0, 1.0], DRAWS), repeat([True, True, True, False, True], DRAWS)
+    action = np.asarray(head.sample(outputs, legal, jax.random.key(0)).action)
+    assert (action.shape, action.dtype) == ((DRAWS, 2), np.int32)
+    told = np.asarray(head.probabilities(outputs[:1], legal[:1])[0])
+    for column, start, end in ((0, 0, 2), (1, 2, 5)):
+        drawn = np.bincount(action[:, column], minlength=end - start) / DRAWS
+        assert np.abs(drawn - told[start:end]).max() < 5 * 0.5 / math.sqrt(DRAWS)
+    assert abs(np.corrcoef(action.T)[0, 1]) < 5 / math.sqrt(DRAWS)
+
+
+def test_gaussian_density_and_entropy_are_scipys() -> None:
+    head = Gaussian(Box((2,), (-1.0, 0.0), (1.0, 3.0)))
+    outputs = jnp.array([[0.3, -0.2, 0.1, -0.6]])  # means, then log standard deviations 0.5 above the real ones
+    raw = jnp.array([[0.9, -1.4]])
+    legal = jnp.ones((1, 1), bool)
+    normal = scipy.stats.norm([0.3, -0.2], np.exp([-0.4, -1.1]))
+    np.testing.assert_allclose(head.log_prob(outputs, legal, raw), [normal.logpdf([0.9, -1.4]).sum()], rtol=1e-5)
+    np.testing.assert_allclose(head.entropy(outputs, legal), [normal.entropy().sum()], rtol=1e-5)
+
+
+def test_gaussian_draws_lie_in_the_box() -> None:
+    box = Box((2, 1), (-1.0, 0.0), (1.0, 3.0))
+    head, legal = Gaussian(box), jnp.ones((DRAWS, 1), bool)
+    outputs = repeat([0.5, 0.0, 0.5, 0.5], DRAWS)  # standard deviation 1 in units where the box is [-1, 1]
+    sample = head.sample(outputs, legal, jax.random.key(0))
+    assert (sample.action.shape, sample.raw.shape) == ((DRAWS, 2, 1), (DRAWS, 2))
+    flat = np.asarray(sample.action).reshape(DRAWS, 2)
+    assert np.array_equal(flat.min(0), [-1, 0])  # so wide a draw reaches both bounds and never passes them
+    assert np.array_equal(flat.max(0), [1, 3])
+    z = np.asarray(sample.raw)
+    assert np.abs(z.mean(0) - [0.5, 0.0]).max() < 5 / math.sqrt(DRAWS)
+    assert np.abs(z.std(0) - 1).max() < 5 / math.sqrt(DRAWS)
+    inside = (np.abs(z) < 1).all(1)
+    np.testing.assert_allclose(flat[inside], [0, 1.5] + z[inside] * [1, 1.5], rtol=1e-4, atol=1e-5)
+
+
+def test_gaussian_mean_is_shown_in_the_games_units() -> None:
+    head = Gaussian(Box((2,), (-1.0, 0.0), (1.0, 3.0)))
+    shown = head.probabilities(jnp.array([[0.5, 0.5, 0.0, 0.0], [-7.0, 7.0, 0.0, 0.0]]), jnp.ones((2, 1), bool))
+    np.testing.assert_allclose(shown, [[0.5, 2.25], [-1, 3]], rtol=1e-6)

@@ -1,0 +1,65 @@
+"""Networks take observations as games give them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rlhf_games.core.spaces import Layout, Observation
+from rlhf_games.learning.networks import GridCNN, as_float, orthogonal, torso
+
+
+def test_pixels_are_scaled_and_nothing_else() -> None:
+    np.testing.assert_allclose(as_float(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1])
+    np.testing.assert_allclose(as_float(jnp.array([False, True])), [0, 1])
+    np.testing.assert_allclose(as_float(jnp.array([-3.0, 300.0])), [-3, 300])
+
+
+@pytest.mark.parametrize(
+    ("layout", "dtype", "shape", "kind"),
+    [
+        ("vector", "float32", (5,), "auto"),
+        ("grid", "bool", (6, 7, 2), "auto"),
+        ("grid", "bool", (6, 7, 2), "cnn"),
+        ("image", "uint8", (84, 84, 4), "auto"),
+        ("image", "uint8", (40, 36, 1), "cnn"),
+        ("image", "uint8", (20, 20, 3), "mlp"),
+    ],
+)
+def test_every_layout_has_a_body(layout: Layout, dtype: str, shape: tuple[int, ...], kind: str) -> None:
+    body = torso(Observation(shape, dtype, layout), kind, (16, 12), "tanh", rngs=nnx.Rngs(0))
+    seen = jnp.asarray(np.random.default_rng(0).integers(0, 2, (3, *shape)).astype(dtype))
+    features = body(seen)
+    assert features.shape == (3, 12)
+    assert features.dtype == jnp.float32
+    assert bool(jnp.any(features[0] != features[1]))
+
+
+def test_grid_patches_are_a_convolution() -> None:
+    """The matrix product over patches is what ``lax.conv`` computes (biases start at 0)."""
+    network = GridCNN((6, 7, 2), 4, (8,), rngs=nnx.Rngs(1))
+    x = jax.random.normal(jax.random.key(0), (2, 6, 7, 2))
+    kernel = network.patch.kernel[...].reshape(3, 3, 2, 4)
+    conv = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    expected = network.dense(nnx.relu(conv))
+    np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_orthogonal_weights_are_orthogonal() -> None:
+    weights = orthogonal(2.0)(jax.random.key(0), (8, 5), jnp.float32)
+    np.testing.assert_allclose(weights.T @ weights, 4 * np.eye(5), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("observation", "kind", "says"),
+    [
+        (Observation((5,), "float32", "vector"), "cnn", "needs a grid or an image"),
+        (Observation((20, 20, 3), "uint8", "image"), "auto", "too small for the Nature network"),
+    ],
+)
+def test_unfit_networks_are_refused(observation: Observation, kind: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        torso(observation, kind, (8,), "relu", rngs=nnx.Rngs(0))
