@@ -18,7 +18,7 @@ from rlhf_games.learning.distributions import Head, head_for
 from rlhf_games.learning.returns import generalized_advantages
 from rlhf_games.learning.shuffle import shuffled
 
-from .losses import Batch, Losses, ppo_losses
+from .losses import Batch, Losses, ppo_losses, weighted_mean
 from .networks import ActorCritic
 
 
@@ -61,7 +61,8 @@ class Config:
     shared: bool = True
     """One body for policy and value (faster) or two."""
     microbatch: int = 0
-    """Rows per gradient accumulation step; 0: whole minibatches (32 for convolutions over pixels on CPU, where XLA is fastest so)."""
+    """Rows per gradient accumulation step, a divisor of a minibatch's rows; 0: whole minibatches (up to 32 rows for convolutions over
+    pixels on CPU, where XLA is fastest so)."""
 
     def __post_init__(self) -> None:
         positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm")
@@ -71,8 +72,11 @@ class Config:
         for name in ("discount", "trace"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if not self.hidden:
-            raise ValueError("hidden must name at least one layer size")
+        for name in ("adam_epsilon", "value_clip", "value_weight", "entropy_weight", "microbatch"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden must name at least one layer size, all positive, got {self.hidden}")
 
 
 class State(NamedTuple):
@@ -100,23 +104,26 @@ class PPO:
     _pixels: bool = field(default=False, repr=False)
 
     def bind(self, spec: GameSpec) -> None:
-        """Learns the shape of the game; ``init`` calls it."""
+        """Learns the shape of the game: enough to act with parameters from elsewhere. ``init`` calls it."""
         self._head = head_for(spec.actions)
         self._pixels = spec.observation.layout == "image" and self.config.network != "mlp"
+        self._graph, _ = nnx.split(nnx.eval_shape(lambda: self._network(spec, jax.random.key(0))))
+
+    def _network(self, spec: GameSpec, key: jax.Array) -> ActorCritic:
+        c = self.config
+        return ActorCritic(spec.observation, self.head.size, c.network, c.hidden, c.activation, c.shared, rngs=nnx.Rngs(key))
 
     @property
     def head(self) -> Head:
         """How network outputs become actions."""
         if self._head is None:
-            raise RuntimeError("call init(key, spec) before anything else")
+            raise RuntimeError("call init(key, spec) or bind(spec) before anything else")
         return self._head
 
     def init(self, key: jax.Array, spec: GameSpec) -> State:
         """A fresh learner; the key is consumed."""
         self.bind(spec)
-        c = self.config
-        network = ActorCritic(spec.observation, self.head.size, c.network, c.hidden, c.activation, c.shared, rngs=nnx.Rngs(key))
-        self._graph, params = nnx.split(network)
+        _, params = nnx.split(self._network(spec, key))
         return State(params, self._optimiser().init(params))
 
     def _optimiser(self) -> optax.GradientTransformation:
@@ -128,6 +135,8 @@ class PPO:
         return state.params
 
     def _outputs(self, params: PyTree, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if self._graph is None:
+            raise RuntimeError("call init(key, spec) or bind(spec) before anything else")
         outputs: tuple[jax.Array, jax.Array] = nnx.merge(self._graph, params)(observation)
         return outputs
 
@@ -158,8 +167,7 @@ class PPO:
         state, losses = jax.lax.scan(epoch, state, jax.random.split(key, self.config.epochs))
         means = jax.tree.map(jnp.mean, losses)
         metrics = {f"loss/{name}": getattr(means, name) for name in ("policy", "value", "entropy", "kl", "clipped")}
-        explained = 1.0 - jnp.var(batch.target - batch.value) / (jnp.var(batch.target) + 1e-8)
-        return state, metrics | {"value/explained_variance": explained, "value/mean": jnp.mean(batch.value)}
+        return state, metrics | _value_metrics(batch)
 
     def _batch(self, params: PyTree, rollout: Rollout) -> Batch:
         """Flattens ``[T, N, P]`` to rows and adds advantages."""
@@ -194,8 +202,8 @@ class PPO:
         """The minibatch's gradient, accumulated over micro-batches where that is faster."""
         gradient_of = jax.grad(self._loss, has_aux=True)
         rows = batch.weight.shape[0]
-        size = self.config.microbatch or (32 if self._pixels and jax.default_backend() == "cpu" else rows)
-        if size >= rows or rows % size:
+        size = self._microbatch(rows)
+        if size == rows:
             whole: tuple[PyTree, Losses] = gradient_of(params, batch, total)
             return whole
         parts = jax.tree.map(lambda x: x.reshape(rows // size, size, *x.shape[1:]), batch)
@@ -208,6 +216,16 @@ class PPO:
         summed: tuple[PyTree, Losses] = jax.lax.scan(add, zeros, parts)[0]
         return summed
 
+    def _microbatch(self, rows: int) -> int:
+        """Rows to differentiate at once out of a minibatch's ``rows``."""
+        if self.config.microbatch:
+            if self.config.microbatch < rows and rows % self.config.microbatch:
+                raise ValueError(f"a microbatch of {self.config.microbatch} rows does not divide a minibatch of {rows}; change one of them")
+            return min(self.config.microbatch, rows)
+        if self._pixels and jax.default_backend() == "cpu":
+            return next((size for size in range(32, 7, -1) if rows % size == 0), rows)
+        return rows
+
     def _loss(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[jax.Array, Losses]:
         c = self.config
         outputs, value = self._outputs(params, batch.observation)
@@ -216,6 +234,17 @@ class PPO:
             clip=c.clip, value_clip=c.value_clip, value_weight=c.value_weight, entropy_weight=c.entropy_weight,
         )  # fmt: skip
         return losses.total, losses
+
+
+def _value_metrics(batch: Batch) -> dict[str, jax.Array]:
+    """How well the values that acted foretold the targets, over the rows in which a seat acted."""
+    total = jnp.maximum(jnp.sum(batch.weight), 1.0)
+
+    def variance(x: jax.Array) -> jax.Array:
+        return weighted_mean(jnp.square(x - weighted_mean(x, batch.weight, total)), batch.weight, total)
+
+    explained = 1.0 - variance(batch.target - batch.value) / (variance(batch.target) + 1e-8)
+    return {"value/explained_variance": explained, "value/mean": weighted_mean(batch.value, batch.weight, total)}
 
 
 def make(config: Config) -> PPO:
