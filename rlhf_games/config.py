@@ -40,19 +40,19 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
     return _build(cls, mapping, "", _Source(where))
 
 
-def load_toml(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
-    """Builds ``cls`` from a TOML file, with ``overrides`` as ``--set a.b=value`` gives them put on top, the last one winning.
+def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
+    """Builds ``cls`` from a TOML file (None: from its defaults), with ``overrides`` as ``--set a.b=value`` gives them put on top, the last one winning.
 
     Raises:
       UserError: the file cannot be read or is not TOML, an override is malformed, or as in ``from_mapping``.
     """
-    table = read_toml(path)
+    table = {} if path is None else read_toml(path)
     given: dict[str, str] = {}
     for text in overrides:
         keys, value = parse_set(text)
         _put(table, keys, value, text)
         given[".".join(keys)] = text
-    return _build(cls, table, "", _Source(str(path), given))
+    return _build(cls, table, "", _Source("the defaults" if path is None else str(path), given))
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

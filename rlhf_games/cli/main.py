@@ -31,7 +31,10 @@ VERBS: dict[str, Verb] = {
     "games": Verb("games:Games", "list the games that there are"),
     "check game": Verb("check:CheckGame", "check a game against the contract, rule by rule"),
     "check agent": Verb("check:CheckAgent", "check an agent against the contract, rule by rule"),
+    "run": Verb("run:Run", "run an experiment: play, ask, take answers, learn"),
+    "resume": Verb("run:Resume", "go on with a run that was stopped"),
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
+    "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }
 """All verbs, in the order of the list; a verb with a space ("check game") is a sub-verb."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlhf_games.core.agent import Agent, PyTree, Rollout
 from rlhf_games.core.game import DeviceGame
+from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.sources import RewardState, summed_reward
 from rlhf_games.rollout import device
 from rlhf_games.rollout.device import Lanes, Played
+from rlhf_games.rollout.evaluate import Episodes, evaluate
+
+EVALUATION_STEPS = 10_000
+"""An evaluation episode is counted as it stands after this many steps (games have limits of their own, mostly shorter)."""
 
 
 class Learner(NamedTuple):
@@ -27,10 +33,44 @@ class Learner(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """What the recorder's games did, leaves ``[T, R, ...]``."""
+    """What the recorder's games did."""
 
-    rollout: Rollout
-    played: Played
+    chunk: Chunk
+    """``[T, R, ...]``, NumPy: for `EpisodeRecorder`."""
+    features: jax.Array
+    """``[T·R·P, ...]`` the same transitions, encoded for the reward model."""
+
+
+class Trainer(Protocol):
+    """Trains one agent on one game; the loop knows no more of it."""
+
+    def start(self, seed: int, recorded: int) -> PyTree:
+        """A fresh learner with ``recorded`` games for the recorder; ``seed`` determines it."""
+        ...
+
+    def train(self, learner: PyTree, reward: RewardState, *, updates: int, begin: float, end: float) -> tuple[PyTree, dict[str, Any]]:
+        """``updates`` updates on a frozen reward, from ``begin`` to ``end`` as shares of the whole budget; the learner is consumed."""
+        ...
+
+    def record(self, learner: PyTree, reward: RewardState, *, steps: int) -> tuple[PyTree, Recording]:
+        """Goes on with the recorder's games under the present policy."""
+        ...
+
+    def evaluate(self, learner: PyTree, seed: int, episodes: int) -> Episodes:
+        """Plays whole episodes of the present policy from seeds of their own."""
+        ...
+
+    def policy(self, learner: PyTree) -> PyTree:
+        """The parameters that choose actions, to be published."""
+        ...
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the learner, as JSON values."""
+        ...
+
+    def restore_extra(self, state: Mapping[str, Any]) -> None:
+        """Takes up what ``extra_state`` gave."""
+        ...
 
 
 class DeviceTrainer:
@@ -93,29 +133,44 @@ class DeviceTrainer:
 
     def record(self, learner: Learner, reward: RewardState, *, steps: int) -> tuple[Learner, Recording]:
         """Goes on with the recorder's games under the present policy; whole episodes stay known through their seeds and actions."""
-        recorded: tuple[Learner, Recording] = self._record(learner, reward, steps=steps)
-        return recorded
+        learner, rollout, played, features = self._record(learner, reward, steps=steps)
+        chunk = Chunk(played.seed, rollout.action, played.reward, played.terminated, played.truncated, played.next_observation)
+        return learner, Recording(jax.tree.map(np.asarray, chunk), features)
 
-    def _play(self, learner: Learner, reward: RewardState, steps: int) -> tuple[Learner, Recording]:
+    def evaluate(self, learner: Learner, seed: int, episodes: int) -> Episodes:
+        """Plays whole episodes of the present policy from seeds of their own."""
+        return evaluate(self.game, self.agent, self.policy(learner), seed, episodes, EVALUATION_STEPS)
+
+    def policy(self, learner: Learner) -> PyTree:
+        """The parameters that choose actions."""
+        return self.agent.params(learner.agent)
+
+    def extra_state(self) -> dict[str, Any]:
+        """Nothing: the learner holds the games."""
+        return {}
+
+    def restore_extra(self, state: Mapping[str, Any]) -> None:
+        """Nothing to take up."""
+
+    def _play(self, learner: Learner, reward: RewardState, steps: int) -> tuple[Learner, Rollout, Played, jax.Array]:
         key, play_key = jax.random.split(learner.key)
         lanes, rollout, played = device.unroll(
             self.game, self.agent, self._reward, self.agent.params(learner.agent), reward, learner.recorded, play_key,
             steps=steps, hide_ends=self._hide_ends, keep_next=True,
         )  # fmt: skip
-        return learner._replace(recorded=lanes, key=key), Recording(rollout, played)
+        features = self.ensemble.encode(jax.tree.map(_rows, _transitions(rollout, played)))
+        return learner._replace(recorded=lanes, key=key), rollout, played, features
 
-    @partial(jax.jit, static_argnums=0)
-    def features(self, recording: Recording) -> jax.Array:
-        """``[T·R·P, F]`` encoded transitions of a recording, for calibrating the reward's scale."""
-        rollout, played = recording
 
-        def flat(x: jax.Array) -> jax.Array:
-            return x.reshape(-1, *x.shape[3:])
+def _transitions(rollout: Rollout, played: Played) -> device.Transition:
+    """``[T, N, P, ...]``, the game's own reward."""
+    assert played.next_observation is not None, "the recorder asks for next observations"
+    return device.Transition(rollout.observation, rollout.action, played.next_observation, played.reward)
 
-        assert played.next_observation is not None
-        return self.ensemble.encode(
-            device.Transition(flat(rollout.observation), flat(rollout.action), flat(played.next_observation), flat(played.reward))
-        )
+
+def _rows(x: jax.Array) -> jax.Array:
+    """``[T, N, P, ...] → [T·N·P, ...]``."""
+    return x.reshape(x.shape[0] * x.shape[1] * x.shape[2], *x.shape[3:])
 
 
 def _episodes(played: Played) -> tuple[jax.Array, jax.Array, jax.Array]:

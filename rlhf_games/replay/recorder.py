@@ -87,6 +87,23 @@ class EpisodeRecorder:
         """The episodes that are still being played, as far as they have come, so that clips can be cut from them too."""
         return [self._seal(lane, episode, "unfinished", policy) for lane, episode in enumerate(self._open) if episode is not None]
 
+    def go_on(self, replay: Replay, observation: NDArray[Any], reward: NDArray[np.float32]) -> None:
+        """Takes up an unfinished replay in its lane again, as `open_episodes` gave it.
+
+        Args:
+          replay: what was recorded so far.
+          observation: ``[T, P, ...]`` after each action, as re-simulation gives it.
+          reward: ``[T, P]``.
+
+        Raises:
+          ValueError: the lane already records an episode, or there is no such lane.
+        """
+        if not 0 <= replay.lane < len(self._open) or self._open[replay.lane] is not None:
+            raise ValueError(f"lane {replay.lane} of {len(self._open)} cannot go on with a replay: it is missing or records already")
+        steps, never = replay.length, np.zeros(replay.length, bool)
+        seed = np.full(steps, replay.seed, np.uint32)
+        self._extend(replay.lane, Chunk(seed, replay.actions, reward, never, never, observation))
+
     def _add_lane(self, lane: int, steps: Chunk, policy: str) -> list[Replay]:
         ends = np.flatnonzero(steps.terminated | steps.truncated)
         finished = []

@@ -112,6 +112,42 @@ def report(
     )
 
 
+def measure(
+    returns: NDArray[Any],
+    label: NDArray[Any],
+    holdout: NDArray[Any],
+    noise: float,
+    scale: NDArray[Any],
+    *,
+    true_returns: NDArray[Any] | None = None,
+    current: NDArray[Any] | None = None,
+) -> Report:
+    """The report of a data set's ``n`` rows: hold-out rows are measured, training rows are what the spread is compared with.
+
+    Args:
+      returns: ``[M, n, 2]`` raw predicted returns of both clips (`rlhf_games.reward.fit.clip_returns`, without padded rows).
+      label: ``[n]``.
+      holdout: ``[n]`` bool.
+      noise: ε, as in `report`.
+      scale: ``[M]`` what each member's output is divided by (``RewardParams.scale``).
+      true_returns: ``[n, 2]`` where known (``PairDataset.returns``); also ranks the hold-out's clips.
+      current: ``[M, B]`` raw predicted returns of the current policy's clips, of the same length.
+    """
+    returns, holdout, unit = np.asarray(returns), np.asarray(holdout), np.asarray(scale)[:, None]
+    held, members = returns[:, holdout], len(returns)
+    true = None if true_returns is None else np.asarray(true_returns)[holdout]
+    return report(
+        held[..., 0],
+        held[..., 1],
+        np.asarray(label)[holdout],
+        noise,
+        true_returns=true,
+        labelled=returns[:, ~holdout].reshape(members, -1) / unit,
+        current=None if current is None else np.asarray(current) / unit,
+        clips=None if true is None else (held.reshape(members, -1) / unit, true.reshape(-1)),
+    )
+
+
 def two_way_nll(p: Floats, label: NDArray[Any]) -> float:
     """Mean cross-entropy (nats) of labels with P(first) = ``p`` ``[n]``; a tie is half of each. Probabilities of 0 are taken as 1e-12."""
     target = np.where(label == TIE, 0.5, np.where(label == FIRST, 1.0, 0.0))

@@ -17,6 +17,9 @@ from rlhf_games.core.game import GameSpec
 from rlhf_games.reward.networks import Encoder, NetworkConfig, encoder, example, resolve_kind, reward_network
 from rlhf_games.rollout.device import Transition
 
+_FAR = 5.0
+"""Standardised features are clipped here: rare events (a new wave of aliens) must not drown what happens at every step."""
+
 
 class RewardParams(NamedTuple):
     """Everything that determines the learned reward; saved and loaded as one."""
@@ -62,7 +65,7 @@ class RewardEnsemble:
     def raw(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` outputs on features ``[B, ...]``, in the units of the likelihood."""
         if not self.pixels:
-            features = (features - params.feature_mean[None]) / params.feature_scale[None]
+            features = jnp.clip((features - params.feature_mean[None]) / params.feature_scale[None], -_FAR, _FAR)
 
         def member(member_params: PyTree) -> jax.Array:
             output: jax.Array = nnx.merge(self.graph, member_params)(features)

@@ -1,0 +1,160 @@
+"""From what the recorder's games did to questions in the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.core.game import Game
+from rlhf_games.experiment.spec import Experiment
+from rlhf_games.feedback.queries import Selection, drafts, pair_up, select
+from rlhf_games.feedback.store import QueryDraft, Store
+from rlhf_games.replay.clip import Clip
+from rlhf_games.replay.cut import cut_clips, same_steps
+from rlhf_games.replay.reader import ClipBatch, ClipReader
+from rlhf_games.replay.recorder import Chunk, EpisodeRecorder
+from rlhf_games.replay.replay import Replay
+from rlhf_games.replay.simulate import simulate
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
+from rlhf_games.reward.fit import clip_returns
+from rlhf_games.rollout.device import Transition
+
+_ROOM = 3
+"""Steps recorded for each step asked about, so that clips seldom overlap and hold-out stays apart from training."""
+_RECENT = 10
+"""Episodes over which scripted teachers measure what an average stretch brings (B-Pref)."""
+
+
+class _Scores(NamedTuple):
+    """What a strategy knows of ``C`` candidate pairs."""
+
+    first_returns: NDArray[Any]
+    second_returns: NDArray[Any]
+    features: NDArray[Any]
+
+
+class Asker:
+    """Keeps what was recorded since the last questions, chooses clips from it and posts them."""
+
+    def __init__(self, experiment: Experiment, game: Game, ensemble: RewardEnsemble, store: Store) -> None:
+        self._experiment, self._game, self._ensemble, self._store = experiment, game, ensemble, store
+        self._recorder = EpisodeRecorder(game.spec, experiment.record.lanes)
+        self._lanes: list[list[Replay]] = [[] for _ in range(experiment.record.lanes)]
+        self._known: dict[str, Replay] = {}
+        self._finished: list[tuple[float, int]] = []
+        self._asked: list[Clip] = []
+        self.reader = ClipReader(game, self.fetch)
+
+    def fetch(self, replay_id: str) -> Replay:
+        """A replay of this run, from memory or from the store."""
+        if replay_id not in self._known:
+            self._known[replay_id] = self._store.replay(replay_id)
+        return self._known[replay_id]
+
+    def rounds(self, count: int) -> int:
+        """How many recordings it takes to ask ``count`` questions without asking twice about the same steps."""
+        record = self._experiment.record
+        needed = _ROOM * 2 * count * self._experiment.feedback.query.clip_length
+        return max(1, math.ceil(needed / (record.lanes * record.steps)))
+
+    def observe(self, chunk: Chunk, policy: str) -> None:
+        """Takes the next steps of the recorder's games."""
+        for replay in self._recorder.add(chunk, policy):
+            self._lanes[replay.lane].append(replay)
+            self._finished.append((replay.checksum.returns[0], replay.length))
+
+    def ask(self, count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
+        """Posts ``count`` questions (fewer where too little was recorded) about what was observed; returns their ids.
+
+        Asking the same iteration of the same run again posts nothing twice.
+        """
+        lanes = [list(lane) for lane in self._lanes]
+        for replay in self._recorder.open_episodes(policy):
+            lanes[replay.lane].append(replay)
+        self._known |= {replay.id: replay for lane in lanes for replay in lane}
+        ids = self._post(lanes, count, iteration, params, policy) if count else []
+        self._lanes = [[] for _ in lanes]
+        self._finished = self._finished[-_RECENT:]
+        used = {segment.replay_id for clip in self._asked for segment in clip.segments}
+        self._known = {replay_id: replay for replay_id, replay in self._known.items() if replay_id in used}
+        return ids
+
+    def _post(self, lanes: Sequence[Sequence[Replay]], count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
+        e, query = self._experiment, self._experiment.feedback.query
+        rng = np.random.default_rng([e.seed, iteration])
+        random = query.strategy in ("uniform", "recency")
+        wanted = 6 * count if random else 2 * query.candidates_factor * count
+        seats = tuple(range(self._game.spec.players))
+        clips = cut_clips(lanes, query.clip_length, rng, wanted, ends=e.episode_ends, half_life=query.half_life, seats=seats)
+        keys = [same_steps(clip, self.fetch) for clip in clips]
+        pairs = pair_up(clips, rng, wanted, keys, self.episode_of)
+        scores = None if random or not pairs else self._scores(clips, pairs, params)
+        chosen = select(
+            query, count, clips, pairs, rng, asked=self._asked, episode_of=self.episode_of, **({} if scores is None else scores._asdict())
+        )
+        return self._store.post_queries(self._drafts(clips, pairs, chosen, iteration, policy), rng)
+
+    def _drafts(self, clips: list[Clip], pairs: list[tuple[int, int]], chosen: Selection, iteration: int, policy: str) -> list[QueryDraft]:
+        e = self._experiment
+        recent = self._finished[-_RECENT:]
+        fields: dict[str, Any] = {"session": e.name, "iteration": iteration, "policy_version": policy, "reward_version": policy}
+        if recent:
+            fields |= {"recent_return": float(np.mean([r for r, _ in recent])), "recent_length": float(np.mean([n for _, n in recent]))}
+        found = drafts(e.feedback.query, clips, pairs, chosen, **fields)
+        keyed = [replace(draft, key=f"{e.name}/{iteration}/{i}") for i, draft in enumerate(found)]
+        asked = [clip for draft in keyed for clip in draft.clips]
+        self._asked += asked
+        used = {segment.replay_id for clip in asked for segment in clip.segments}
+        self._store.add_replays([self.fetch(replay_id) for replay_id in sorted(used)])
+        return keyed
+
+    def episode_of(self, replay_id: str) -> int:
+        """Replays of the same seed are the same episode, as far as each was recorded."""
+        return self.fetch(replay_id).seed
+
+    def _scores(self, clips: Sequence[Clip], pairs: Sequence[tuple[int, int]], params: RewardParams) -> _Scores:
+        batch = self.reader.read(clips, self._experiment.feedback.query.clip_length)
+        features = encode_clips(self._ensemble, batch)
+        returns = np.asarray(_clip_returns(self._ensemble, params, features, batch.mask))
+        means = np.asarray(features, np.float32).reshape(*batch.mask.shape, -1)
+        means = (means * batch.mask[..., None]).sum(1) / np.maximum(np.asarray(params.feature_scale) * batch.mask.sum(1)[:, None], 1e-6)
+        first, second = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+        return _Scores(returns[:, first], returns[:, second], np.concatenate([means[first], means[second]], axis=1))
+
+    def state(self, policy: str) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), and what recent ones brought."""
+        playing = [replay.to_bytes().hex() for replay in self._recorder.open_episodes(policy)]
+        return {"playing": playing, "finished": [list(entry) for entry in self._finished]}
+
+    def restore(self, state: Mapping[str, Any], iteration: int) -> None:
+        """Goes on from what ``state`` gave, by playing the episodes again; questions asked before ``iteration`` are known again."""
+        replays = [Replay.from_bytes(bytes.fromhex(text)) for text in state["playing"]]
+        for replay, track in zip(replays, simulate(self._game, replays), strict=True):
+            self._recorder.go_on(replay, track.observation[1:], track.reward)
+        self._finished = [(float(total), int(length)) for total, length in state["finished"]]
+        queries = self._store.queries(self._store.query_ids(kind="preference"))
+        mine = [query for query in queries if query.session == self._experiment.name and query.iteration < iteration]
+        self._asked = [clip for query in mine for clip in query.clips]
+
+
+def encode_clips(ensemble: RewardEnsemble, batch: ClipBatch) -> jax.Array:
+    """``[B, L, ...]`` features of clips."""
+    rows = batch.mask.size
+
+    def flat(x: NDArray[Any]) -> jax.Array:
+        return jnp.asarray(x.reshape(rows, *x.shape[2:]))
+
+    transition = Transition(flat(batch.observation), flat(batch.action), flat(batch.next_observation), flat(batch.reward))
+    features: jax.Array = _encode(ensemble, transition)
+    return features.reshape(*batch.mask.shape, *features.shape[1:])
+
+
+_encode = jax.jit(lambda ensemble, transition: ensemble.encode(transition), static_argnums=0)
+_clip_returns = jax.jit(clip_returns, static_argnums=0)

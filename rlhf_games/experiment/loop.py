@@ -1,0 +1,213 @@
+"""The loop: play and learn on the learned reward, ask, take answers, refit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.core.agent import PyTree
+from rlhf_games.core.game import Game
+from rlhf_games.experiment.asking import Asker
+from rlhf_games.experiment.spec import Experiment, scripted_teacher
+from rlhf_games.experiment.trainer import Recording, Trainer
+from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.schedules import quota
+from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.teachers import Teacher, clip_rewards
+from rlhf_games.replay.clip import Clip
+from rlhf_games.reward.dataset import PairDataset
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale
+from rlhf_games.reward.fit import FitState, fit, initial_state
+from rlhf_games.reward.sources import RewardState, reward_state
+
+POLL_SECONDS = 0.2
+"""How often a waiting loop looks for answers."""
+
+
+class LoopState(NamedTuple):
+    """Everything that a checkpoint holds."""
+
+    learner: PyTree
+    model: FitState
+    key: jax.Array
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells whoever watches, after each iteration."""
+
+    iteration: int
+    steps: int
+    """Steps the agent has learned from."""
+    metrics: Mapping[str, float]
+    seconds: float
+    """Since the loop began (or went on)."""
+
+
+Watcher = Callable[[Progress], None]
+
+
+class FeedbackLoop:
+    """One run of one experiment. Construct, then `run`; all state that matters is in ``state`` and in the store."""
+
+    def __init__(
+        self, experiment: Experiment, trainer: Trainer, ensemble: RewardEnsemble, model: RewardParams, game: Game, store: Store
+    ) -> None:
+        """A run that has not begun; see `build`."""
+        self.experiment, self.trainer, self.ensemble, self.store = experiment, trainer, ensemble, store
+        e = experiment
+        self._blank = model
+        self.asker = Asker(experiment, game, ensemble, store)
+        self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
+        self.labels = LabelReader(store, session=e.name)
+        settings, length = e.model.fit, e.feedback.query.clip_length
+        self.data = PairDataset(
+            self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
+        )
+        self.quotas = quota(e.feedback.schedule, e.feedback.budget, e.feedback.initial, e.iterations) if e.learns_from_people else []
+        self._asked = 0
+        self.teacher = self._teacher()
+        self.iteration = 0
+        self.fitted = False
+
+    def _teacher(self) -> Teacher | None:
+        config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
+        if config is None or not self.experiment.learns_from_people:
+            return None
+        length = self.experiment.feedback.query.clip_length
+
+        def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
+            return list(clip_rewards(self.asker.reader.read(clips, length)))
+
+        return Teacher(self.store, config, rewards, annotator=f"teacher:{self.experiment.feedback.teacher}")
+
+    def run(self, watch: Watcher, until: Callable[[], bool] = lambda: False) -> bool:
+        """Goes through the iterations that are left.
+
+        Args:
+          watch: is told after each iteration.
+          until: asked between iterations and while waiting for people; True stops the loop there, cleanly.
+
+        Returns:
+          Whether all iterations were done.
+        """
+        began = time.monotonic()
+        while self.iteration < self.experiment.iterations and not until():
+            metrics = self.step(until)
+            if metrics is None:
+                return False
+            steps = self.iteration * self.experiment.steps_per_iteration
+            watch(Progress(self.iteration, steps, metrics, time.monotonic() - began))
+        return self.iteration >= self.experiment.iterations
+
+    def step(self, until: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """One iteration; None where ``until`` said stop while waiting for answers (the iteration is then begun anew later)."""
+        e, i = self.experiment, self.iteration
+        times = {"record": time.monotonic()}
+        recording = self._record(self.asker.rounds(self.quotas[i])) if e.learns_from_people else None
+        metrics: dict[str, float] = {}
+        if recording is not None:
+            times["ask"] = time.monotonic()
+            self._asked += len(self.asker.ask(self.quotas[i], i, self.state.model.params, self._policy))
+            if not self._collect(until):
+                return None
+            times["fit"] = time.monotonic()
+            metrics |= self._fit(recording)
+        times["train"] = time.monotonic()
+        learner, trained = self.trainer.train(
+            self.state.learner, self._reward(), updates=e.updates, begin=i / e.iterations, end=(i + 1) / e.iterations
+        )
+        self.state = self.state._replace(learner=learner)
+        metrics |= {name: float(value) for name, value in trained.items()}
+        times["end"] = time.monotonic()
+        names = list(times)
+        metrics |= {f"seconds/{a}": times[b] - times[a] for a, b in zip(names[:-1], names[1:], strict=True)}
+        metrics |= {"answers": float(self.labels.answered), "labels": float(len(self.labels.labels))}
+        self.iteration += 1
+        return metrics
+
+    def checkpoint(self) -> tuple[LoopState, dict[str, Any]]:
+        """Everything needed to go on later: arrays, and JSON values beside them. Only between iterations."""
+        extra = {
+            "iteration": self.iteration,
+            "fitted": self.fitted,
+            "asked": self._asked,
+            "asker": self.asker.state(self._policy) if self.experiment.learns_from_people else None,
+            "trainer": self.trainer.extra_state(),
+        }
+        return self.state, extra
+
+    def restore(self, state: LoopState, extra: Mapping[str, Any]) -> None:
+        """Goes on from a checkpoint of the same experiment; answers are read again from the store."""
+        self.state = state
+        self.iteration, self.fitted, self._asked = extra["iteration"], extra["fitted"], extra["asked"]
+        self.trainer.restore_extra(extra["trainer"])
+        if extra["asker"] is not None:
+            self.asker.restore(extra["asker"], self.iteration)
+
+    @property
+    def _policy(self) -> str:
+        """Name of the present policy."""
+        return f"{self.experiment.name}/{self.iteration}"
+
+    def _record(self, rounds: int) -> Recording:
+        """Lets the recorder's games go on; returns the last recording."""
+        for _ in range(rounds):
+            learner, recording = self.trainer.record(self.state.learner, self._reward(), steps=self.experiment.record.steps)
+            self.state = self.state._replace(learner=learner)
+            self.asker.observe(recording.chunk, self._policy)
+        return recording
+
+    def _reward(self) -> RewardState:
+        weights = self.experiment.reward
+        if not self.fitted:  # an unfitted model's output would be noise that the agent learns to please
+            weights = replace(weights, learned=0.0)
+        return reward_state(weights, self.state.model.params)
+
+    def _collect(self, until: Callable[[], bool]) -> bool:
+        """Takes answers: in mode ``wait`` until all that was asked is answered. False where ``until`` said stop."""
+        while True:
+            if self.teacher is not None:
+                while self.teacher.answer_pending(256):
+                    pass
+            self.labels.poll()
+            if self.experiment.feedback.mode == "async" or self.labels.answered >= self._asked:
+                return True
+            if until():
+                return False
+            time.sleep(POLL_SECONDS)
+
+    def _fit(self, recording: Recording) -> dict[str, float]:
+        """Fits the model to all labels that stand and gives its reward a known scale on what the policy does now."""
+        labels = self.labels.labels
+        if not labels:
+            return {}
+        self.data.update(labels)
+        e, state = self.experiment, self.state.model
+        if not e.model.fit.warm_start:
+            state = initial_state(self._blank)
+        params = state.params
+        if not self.ensemble.pixels:
+            params = with_feature_scale(params, self.data.features_flat())
+        key, fit_key = jax.random.split(self.state.key)
+        fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.comparisons(), fit_key)
+        outputs = _outputs(self.ensemble, fitted.params, recording.features)
+        params = calibrated(fitted.params, outputs, centre=e.model.centre, spread=e.model.spread)
+        self.state = self.state._replace(model=fitted._replace(params=params), key=key)
+        self.fitted = True
+        return {
+            "reward_model/train_loss": float(np.mean(report.train_loss)),
+            "reward_model/holdout_loss": float(np.mean(report.holdout_loss)),
+            "reward_model/epochs": float(report.epochs),
+            "reward_model/weight_decay": float(np.mean(report.weight_decay)),
+            "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
+        }
+
+
+_outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

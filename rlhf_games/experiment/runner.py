@@ -1,0 +1,130 @@
+"""Runs an experiment in a run directory: metrics, checkpoints, interruption, going on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from rlhf_games import workspace
+from rlhf_games.config import from_mapping, to_mapping
+from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.checkpoints import Checkpoints
+from rlhf_games.experiment.loop import FeedbackLoop, Progress
+from rlhf_games.experiment.metrics import MetricsWriter
+from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.spec import Experiment
+
+Report = Callable[[Progress], None]
+
+_EVALUATION_SEED = 1_000_003
+"""Evaluation plays episodes that training never saw: their seeds derive from the run's seed and this."""
+
+
+class Interruption:
+    """Ctrl-C asks for a stop at the next good moment; a second one stops at once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.asked = False
+
+    def __call__(self) -> bool:
+        """Whether somebody asked."""
+        return self.asked
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self._say("stopping after this iteration; Ctrl-C again stops at once and goes back to the last checkpoint")
+
+    @contextmanager
+    def listening(self) -> Iterator[Interruption]:
+        """Takes SIGINT and SIGTERM inside (in the main thread; elsewhere nothing is taken)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def create_run(experiment: Experiment, folder: str | Path) -> RunDirectory:
+    """Makes the run's folder with the resolved experiment in it."""
+    return RunDirectory.create(folder, to_mapping(experiment), {"seed": experiment.seed}, sources=workspace.roots())
+
+
+def experiment_of(run: RunDirectory) -> Experiment:
+    """The experiment that a run's folder records."""
+    return from_mapping(Experiment, run.config, str(run.path / "config.json"))
+
+
+def execute(run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None) -> dict[str, Any] | None:
+    """Does what is left of a run, from its last checkpoint.
+
+    Args:
+      run: made by `create_run`.
+      report: is told after each iteration.
+      interruption: asked between iterations.
+      bench: programs compiled for another run of the same kind, to use again.
+
+    Returns:
+      The summary (also in ``summary.json``); None where the run was stopped before its end.
+
+    Raises:
+      UserError: another process is at it, or it is finished already.
+    """
+    if run.status.state == "finished":
+        raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
+    experiment = experiment_of(run)
+    with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
+        began = time.monotonic()
+        loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
+        latest = checkpoints.latest()
+        if latest is not None:
+            loop.restore(*checkpoints.restore(latest, loop.state))
+        resume = None if latest is None and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
+        with MetricsWriter(run, resume_step=resume) as metrics:
+            if not loop.run(lambda progress: _keep(loop, progress, metrics, checkpoints, report), interruption):
+                run.set_status("stopped", "interrupted")
+                return None
+        summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
+        write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
+        return summary
+
+
+def _keep(loop: FeedbackLoop, progress: Progress, metrics: MetricsWriter, checkpoints: Checkpoints, report: Report) -> None:
+    metrics.write(progress.steps, progress.metrics)
+    metrics.flush()
+    state, extra = loop.checkpoint()
+    checkpoints.save(loop.iteration, state, extra)
+    report(progress)
+
+
+def summarise(loop: FeedbackLoop, seed: int) -> dict[str, Any]:
+    """True return over whole evaluation episodes, and what was asked for it."""
+    episodes = loop.trainer.evaluate(loop.state.learner, seed % 2**32, loop.experiment.evaluation_episodes)
+    returns = episodes.returns[:, 0]
+    return {
+        "game": loop.experiment.game.name,
+        "seed": loop.experiment.seed,
+        "return": float(np.mean(returns)),
+        "return_stderr": float(np.std(returns) / np.sqrt(len(returns))),
+        "episodes": len(returns),
+        "cut_off": int(np.sum(~episodes.finished)),
+        "answers": loop.labels.answered,
+        "labels": len(loop.labels.labels),
+        "steps": loop.iteration * loop.experiment.steps_per_iteration,
+    }
