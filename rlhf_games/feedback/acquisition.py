@@ -50,15 +50,23 @@ def farthest_first(features: Floats, count: int, rng: np.random.Generator, start
     Returns:
       Indices ``[count]`` in order, and each one's distance when it was chosen (NaN for a first centre drawn at random).
     """
+    centre = features.mean(axis=0) if len(features) else 0.0
+    rows, squares = features - centre, np.square(features - centre).sum(axis=1)
+
+    def to(row: Floats) -> Floats:
+        """Squared distances, by one product instead of one difference per entry; rounding may fall below 0."""
+        found: Floats = np.maximum(squares - 2.0 * (rows @ row) + row @ row, 0.0)
+        return found
+
     nearest = np.full(len(features), np.inf)
     for row in start if start is not None else ():
-        nearest = np.minimum(nearest, np.linalg.norm(features - row, axis=1))
+        nearest = np.minimum(nearest, to(row - centre))
     order = rng.permutation(len(features))
     chosen, distances = np.zeros(count, np.int64), np.zeros(count)
     for k in range(count):
         best = int(order[np.argmax(nearest[order])])
-        chosen[k], distances[k] = best, nearest[best] if np.isfinite(nearest[best]) else np.nan
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[best], axis=1))
+        chosen[k], distances[k] = best, np.sqrt(nearest[best]) if np.isfinite(nearest[best]) else np.nan
+        nearest = np.minimum(nearest, to(rows[best]))
         nearest[chosen[: k + 1]] = -1.0  # never twice, also where rows are equal
     return chosen, distances
 

@@ -69,7 +69,7 @@ def test_k_centre_is_farthest_first() -> None:
     features = np.array([[0.0], [1.0], [10.0], [4.0]])
     chosen, distance = farthest_first(features, 3, rng(), start=np.array([[0.0]]))
     assert chosen.tolist() == [2, 3, 1]
-    assert distance.tolist() == [10.0, 4.0, 1.0]
+    assert distance.tolist() == pytest.approx([10.0, 4.0, 1.0])
     chosen, distance = farthest_first(features, 4, rng(1))
     assert sorted(chosen.tolist()) == [0, 1, 2, 3]
     assert np.isnan(distance[0])
