@@ -38,7 +38,7 @@ class Theme:
     """One per arm, in order; they repeat."""
 
 
-LIGHT = Theme("#ffffff", "#1d2129", "#6a7280", "#e4e7ec", ("#0072b2", "#d55e00", "#00845f", "#b04a86", "#8a6d00", "#3b3b98", "#555555"))
+LIGHT = Theme("#ffffff", "#1d2129", "#6a7280", "#e4e7ec", ("#0072b2", "#c25400", "#00845f", "#b04a86", "#8a6d00", "#3b3b98", "#555555"))
 """Okabe and Ito's colours, the pale ones darkened to be read on white."""
 DARK = Theme("#16191f", "#eceff4", "#9aa3b2", "#2a2f39", ("#56b4e9", "#f0844c", "#2fc79a", "#e59cc6", "#f0c244", "#9d9df2", "#b9b9b9"))
 """The same hues on dark paper."""
@@ -211,6 +211,35 @@ def leak_audit_plot(
     return figure
 
 
+def panels(curves: Mapping[str, Curve], *, title: str = "", theme: Theme = LIGHT) -> Figure:
+    """Small pictures of many measures of one run, each with its own scale, its name and its last value above it.
+
+    Raises:
+      UserError: there is no curve, or one without a finite value.
+    """
+    if not curves:
+        raise UserError("there is nothing to draw: give at least one curve")
+    across = 2 if len(curves) in (1, 2, 4) else 3
+    down = -(-len(curves) // across)
+    figure = _paper(9.6, 0.7 + 2.5 * down, title, theme)
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes, (name, curve) in zip(grid.flat, curves.items(), strict=False):
+        x, y = _clean(curve, name)
+        _quiet(axes, theme, _SIZE - 4)
+        axes.plot(x, y, color=theme.arms[0], linewidth=2.2, marker="o" if len(x) == 1 else "")
+        axes.plot(x[-1:], y[-1:], "o", color=theme.arms[0], markersize=6)
+        axes.set_title(f"{name}\n", loc="left", fontsize=_SIZE - 3, color=theme.ink)
+        axes.annotate(f"{y[-1]:.4g}".replace("-", "−"), (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points")
+        axes.texts[-1].set(color=theme.arms[0], fontsize=_SIZE - 3, fontweight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_formatter(EngFormatter(sep="") if np.abs(y).max() >= 10_000 else "{x:.4g}")
+    for axes in grid.flat[len(curves) :]:
+        axes.set_visible(False)
+    return figure
+
+
 def calibration(predicted: ArrayLike, outcome: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, Floats, float]:
     """Mean prediction, mean outcome and count of each bin that is not empty (``[K]`` each), and the expected calibration error.
 
@@ -238,22 +267,34 @@ def png(figure: Figure) -> bytes:
 
 def _canvas(title: str, measure: str, theme: Theme, *, width: float = 9.6, height: float = 5.4) -> tuple[Figure, Axes]:
     """A figure with one quiet pair of axes: what is measured stands above them, left."""
+    figure = _paper(width, height, title, theme)
+    axes = figure.add_subplot()
+    axes.set_title(measure, loc="left", fontsize=_SIZE, color=theme.muted, pad=12)
+    _quiet(axes, theme, _SIZE - 1)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(6))
+    return figure, axes
+
+
+def _paper(width: float, height: float, title: str, theme: Theme) -> Figure:
+    """An empty figure with its headline."""
     figure = Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained")
     FigureCanvasAgg(figure)
     layout: Any = figure.get_layout_engine()
     layout.set(w_pad=0.22, h_pad=0.11, rect=(0, 0.05 / height, 1, 1 - 0.15 / height))
-    axes = figure.add_subplot(facecolor=theme.paper)
     if title:
         figure.suptitle(title, x=0.024, ha="left", fontsize=_SIZE + 4, fontweight="bold", color=theme.ink)
-    axes.set_title(measure, loc="left", fontsize=_SIZE, color=theme.muted, pad=12)
+    return figure
+
+
+def _quiet(axes: Axes, theme: Theme, size: float) -> None:
+    """Nothing but one base line, faint lines to read heights by, and numbers of ``size`` points."""
+    axes.set_facecolor(theme.paper)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(theme.muted)
-    axes.tick_params(colors=theme.muted, labelsize=_SIZE - 1, length=0, pad=7)
+    axes.tick_params(colors=theme.muted, labelsize=size, length=0, pad=7)
     axes.grid(axis="y", color=theme.grid, linewidth=1.2)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
-    return figure, axes
 
 
 def _cycle(colours: tuple[str, ...], n: int) -> list[str]:

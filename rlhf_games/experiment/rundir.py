@@ -112,9 +112,9 @@ class RunDirectory:
         """
         folder = Path(path)
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder: name the folder of a run (rlhf-games train makes one)")
+            raise UserError(f"{folder} is no folder: name the folder of a run (rlhf-games run makes one)")
         if not (folder / "config.json").exists():
-            raise UserError(f"{folder} is not the folder of a run: it has no config.json; name the folder that rlhf-games train made")
+            raise UserError(f"{folder} is not the folder of a run: it has no config.json; name the folder that rlhf-games run made")
         run = cls(folder, *(_read_json(folder / f"{name}.json") for name in ("config", "seeds", "versions")))
         _read_status(folder)
         run.checkpoints_path.mkdir(exist_ok=True)  # empty folders get lost in copies and archives

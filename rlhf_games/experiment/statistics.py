@@ -53,7 +53,7 @@ def optimality_gap(values: ArrayLike, target: float = 1.0) -> Floats:
 def performance_profile(scores: Scores, thresholds: ArrayLike) -> Floats:
     """Share of runs above each threshold: ``[K]`` in, ``[K]`` out, in [0, 1], every task of equal weight."""
     limits = np.asarray(thresholds, np.float64)
-    return np.mean([(runs[:, None] > limits).mean(0) for runs in _checked(scores).values()], axis=0, dtype=np.float64)
+    return np.asarray(np.mean([(runs[:, None] > limits).mean(0) for runs in _checked(scores).values()], axis=0))
 
 
 def aggregate(

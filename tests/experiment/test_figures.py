@@ -2,6 +2,7 @@ import io
 import math
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_labels_never_overlap() -> None:
     figure.canvas.draw()
     boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
     assert len(boxes) == 7
-    assert all(below.y1 <= above.y0 + 1 for below, above in zip(boxes, boxes[1:], strict=False))
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
@@ -86,6 +87,14 @@ def test_the_shade_ends_at_the_best_control() -> None:
     assert shade.get_x() + shade.get_width() == pytest.approx(4.0)
     with pytest.raises(UserError, match="constant-reward"):
         figures.leak_audit_plot({"true": [1.0]}, {"constant"})
+
+
+def test_panels_show_each_measure_with_its_last_value() -> None:
+    figure = figures.panels({"a": (STEPS, STEPS * 1.0), "b": ([0, 5], [np.nan, -3.0]), "c": ([1], [2])})
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [(axes.get_title(loc="left").strip(), axes.texts[0].get_text()) for axes in shown] == [("a", "90"), ("b", "−3"), ("c", "2")]
+    with pytest.raises(UserError, match="nothing to draw"):
+        figures.panels({})
 
 
 def luminance(colour: str) -> float:

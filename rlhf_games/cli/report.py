@@ -1,0 +1,27 @@
+"""``rlhf-games report``: one HTML file about one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a report of a run: curves of everything it measured, its settings, what it ran on. One HTML file that needs no network."""
+
+    run_folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of the run; it may still be going on."""
+    output: Path | None = None
+    """The HTML file; RUN/report.html by default."""
+
+    def run(self) -> int:
+        """Writes the report and prints where it is."""
+        from rlhf_games.experiment.run_report import write_run_report
+        from rlhf_games.experiment.rundir import RunDirectory
+
+        print(write_run_report(RunDirectory.open(self.run_folder), self.output))
+        return 0
