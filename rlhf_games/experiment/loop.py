@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -127,7 +128,7 @@ class FeedbackLoop:
         metrics |= {name: float(value) for name, value in trained.items()}
         times["end"] = time.monotonic()
         names = list(times)
-        metrics |= {f"seconds/{a}": times[b] - times[a] for a, b in zip(names[:-1], names[1:], strict=True)}
+        metrics |= {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
         metrics |= {"answers": float(self.labels.answered), "labels": float(len(self.labels.labels))}
         self.iteration += 1
         return metrics
@@ -139,7 +140,7 @@ class FeedbackLoop:
             "fitted": self.fitted,
             "asked": self._asked,
             "asker": self.asker.state(self._policy) if self.experiment.learns_from_people else None,
-            "trainer": self.trainer.extra_state(),
+            "trainer": self.trainer.extra_state(self.state.learner),
         }
         return self.state, extra
 
@@ -147,7 +148,7 @@ class FeedbackLoop:
         """Goes on from a checkpoint of the same experiment; answers are read again from the store."""
         self.state = state
         self.iteration, self.fitted, self._asked = extra["iteration"], extra["fitted"], extra["asked"]
-        self.trainer.restore_extra(extra["trainer"])
+        self.trainer.restore_extra(state.learner, extra["trainer"])
         if extra["asker"] is not None:
             self.asker.restore(extra["asker"], self.iteration)
 

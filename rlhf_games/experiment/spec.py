@@ -58,8 +58,8 @@ class ModelConfig:
 
     members: int = 3
     """Size of the ensemble."""
-    network: NetworkConfig = NetworkConfig()
-    fit: FitConfig = FitConfig()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
     spread: float = 0.3
     """Standard deviation that the learned reward has on the present policy's steps."""
     centre: bool = False
@@ -78,9 +78,9 @@ class FeedbackConfig:
     """How the rest is spread over the iterations."""
     mode: Literal["wait", "async"] = "wait"
     """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
-    query: QueryConfig = QueryConfig()
+    query: QueryConfig = field(default_factory=QueryConfig)
     teacher: str = "oracle"
-    """``human`` (somebody answers from another process), or a scripted teacher: oracle, stochastic, mistake, skip, equal, myopic, random."""
+    """``human`` (people answer from other processes), or scripted: oracle, stochastic, mistake, skip, equal, myopic, random."""
     teacher_settings: dict[str, Any] = field(default_factory=dict)
     """Changes to the scripted teacher's settings: beta, gamma, mistake, skip, equal."""
 
@@ -99,13 +99,13 @@ class Experiment:
     """How often questions are asked and the reward model is fitted."""
     episode_ends: Literal["hidden", "visible"] = "visible"
     """Whether the agent and the reward model learn of episode ends; the same in every arm of a comparison."""
-    game: GameChoice = GameChoice()
-    agent: AgentChoice = AgentChoice()
-    rollout: RolloutConfig = RolloutConfig()
-    record: RecordConfig = RecordConfig()
-    reward: SourceWeights = SourceWeights()
-    model: ModelConfig = ModelConfig()
-    feedback: FeedbackConfig = FeedbackConfig()
+    game: GameChoice = field(default_factory=GameChoice)
+    agent: AgentChoice = field(default_factory=AgentChoice)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
+    reward: SourceWeights = field(default_factory=SourceWeights)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     evaluation_episodes: int = 128
     """Whole episodes played at the end to measure the true return."""
 
@@ -148,5 +148,5 @@ def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | Non
     base = presets[feedback.teacher]
     values = {"beta": base.beta, "gamma": base.gamma, "mistake": base.mistake, "skip": base.skip, "equal": base.equal}
     if unknown := set(feedback.teacher_settings) - set(values):
-        raise ValueError(f"feedback.teacher_settings has no {sorted(unknown)[0]!r}; it has {', '.join(values)}")
+        raise ValueError(f"feedback.teacher_settings has no {min(unknown)!r}; it has {', '.join(values)}")
     return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
