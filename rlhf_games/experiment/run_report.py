@@ -48,7 +48,7 @@ def write_run_report(run: RunDirectory, path: str | Path | None = None, clips: S
         str(run.config.get("name") or run.path.resolve().name),
         [_story(run.status, lines)],
         _pictures(lines, names),
-        [_last_values(lines, names), *_background(run)],
+        [*_result(run), _last_values(lines, names), *_background(run)],
         clips,
         subtitle="  ·  ".join(_facts(run, lines)),
     )
@@ -120,6 +120,12 @@ def _facts(run: RunDirectory, lines: list[dict[str, Any]]) -> Iterator[str]:
     yield f"{number(lines[-1]['step'])} steps"
     if all("time" in line for line in lines) and len(lines) > 1:
         yield str(timedelta(seconds=round(lines[-1]["time"] - lines[0]["time"])))
+
+
+def _result(run: RunDirectory) -> list[Table]:
+    """The summary, once there is one: among others the evaluation over whole episodes."""
+    summary = run.summary
+    return [] if summary is None else [Table("Result", ("measure", "value"), list(_flat(summary)))]
 
 
 def _last_values(lines: list[dict[str, Any]], names: Sequence[str]) -> Table:

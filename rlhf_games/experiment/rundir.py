@@ -7,6 +7,7 @@
     versions.json    interpreter, packages, commits     tensorboard/   event files
     source.diff      changes that were not committed    metrics.jsonl  one line per report
     status.json      running, finished, stopped, failed learner.lock   held by the one learner
+    summary.json     what a finished run came to
 
 Files are written whole or not at all, and the folder itself appears only when it is complete.
 """
@@ -145,6 +146,12 @@ class RunDirectory:
     def store_url(self) -> str:
         """The store's address for SQLAlchemy."""
         return f"sqlite:///{self.store_path.resolve()}"
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What the finished run came to (``summary.json``); None where it has none yet."""
+        path = self.path / "summary.json"
+        return _read_json(path) if path.exists() else None
 
     @property
     def status(self) -> Status:

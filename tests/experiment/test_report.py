@@ -184,10 +184,12 @@ def test_metrics_are_grouped_whatever_they_are_called() -> None:
 
 def test_the_report_of_a_run_shows_every_metric(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
+    (run.path / "summary.json").write_text('{"return": 1.25, "evaluated": {"episodes": 128}}')
     monkeypatch.setattr(figures, "png", lambda figure: drawn.append(figure) or picture())
     reader = read(write_run_report(run, clips=[("played", frames(), 15.0)]))
     words = " ".join(reader.words)
     assert "my-run" in reader.words
+    assert {"return", "1.25", "evaluated.episodes", "128"} <= set(reader.words)
     assert "minatar/breakout  ·  seed 9  ·  2\u202f000 steps" in words
     assert (
         "The run finished; this report ends at step 2\u202f000. The true return went from 0 to 2; the highest was 2 at step 2\u202f000."

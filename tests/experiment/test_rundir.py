@@ -35,6 +35,7 @@ def test_a_run_is_found_again_as_it_was_made(run: RunDirectory) -> None:
     assert again.config == CONFIG
     assert again.seeds == {"learner": 7}
     assert again.status.state == "created"
+    assert again.summary is None
     assert again.checkpoints_path.is_dir()
     assert again.metrics_path.read_text() == ""
     assert again.store_url.endswith("/runs/first/store.sqlite")
