@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "check game": Verb("check:CheckGame", "check a game against the contract, rule by rule"),
     "check agent": Verb("check:CheckAgent", "check an agent against the contract, rule by rule"),
     "run": Verb("run:Run", "run an experiment: play, ask, take answers, learn"),
+    "study": Verb("study:RunStudy", "run games x arms x seeds and draw the table"),
     "resume": Verb("run:Resume", "go on with a run that was stopped"),
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
