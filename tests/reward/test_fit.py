@@ -79,7 +79,7 @@ def test_what_has_no_weight_changes_nothing(model: Model) -> None:
 
 
 def test_without_labels_the_model_stays(model: Model) -> None:
-    config = FitConfig(batch=48, max_epochs=3, weight_decay=0.0)
+    config = FitConfig(batch=48, max_epochs=3)
     state, report = fit(model[0], config, initial_state(model[1]), comparisons([]), jax.random.key(2))
     np.testing.assert_array_equal(difference((model[0], state.params)), difference(model))
     assert np.isfinite(report.train_loss).all()
