@@ -138,8 +138,8 @@ def read_results(study: Study, folder: Path) -> dict[str, Any]:
     """Scores and ratios of the games whose runs are all finished.
 
     Returns:
-      ``games``: per game ``random`` and per arm the scores by seed; ``ratios``: per arm and game ``(score - random) / (true - random)`` with
-      the mean score of the true arm below; ``controls``: which arm stands for each control in each game; ``missing``: runs to come.
+      ``games``: per game ``random`` and per arm the scores by seed; ``ratios``: per arm and game ``(score - random) / (true - random)``,
+      with the true arm's mean score below; ``controls``: which arm stands for each control in each game; ``missing``: runs to come.
     """
     scores: dict[str, dict[str, list[float]]] = {}
     missing = 0
