@@ -1,0 +1,1 @@
+"""``rlhf-games bench``: speed, side by side with peers."""
