@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from rlhf_games.core.errors import UserError
 
@@ -79,7 +79,8 @@ class Peer:
         with log.open("w", encoding="utf-8") as errors:
             variables = {**os.environ, **(environment or {})}
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=variables, text=True)
-            assert process.stdin is not None and process.stdout is not None, "both were asked for"
+            assert process.stdin is not None
+            assert process.stdout is not None
             try:
                 yield Measurer(self.name, process.stdin, process.stdout, log)
             finally:
@@ -92,8 +93,8 @@ class Measurer:
     """A running peer: idle until asked."""
 
     name: str
-    questions: TextIO
-    answers: TextIO
+    questions: IO[str]
+    answers: IO[str]
     log: Path
 
     def measure(self, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
