@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rlhf_games import workspace
+from rlhf_games.core.agent import Agent, Rollout
 from rlhf_games.core.errors import UserError
-from rlhf_games.core.game import DeviceGame, Game
+from rlhf_games.core.game import DeviceGame, Game, GameSpec
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.trainer import DeviceTrainer, Trainer
@@ -32,6 +34,11 @@ class Bench:
         self.game: Game = workspace.load_game(experiment.game.name, experiment.game.options)
         self.agent = workspace.load_agent(experiment.agent.name, experiment.agent.config)
         self.ensemble, _ = self.model(experiment)
+        try:
+            check_agent_fits(self.agent, self.game.spec, experiment.rollout.games, experiment.rollout.steps)
+        except ValueError as error:
+            problem = f"agent {experiment.agent.name} cannot learn {experiment.game.name} with these settings: {error}"
+            raise UserError(f"{problem} (see agent.config and rollout)") from error
         self.trainer: Trainer = self._trainer(experiment)
 
     def _trainer(self, experiment: Experiment) -> Trainer:
@@ -56,3 +63,29 @@ class Bench:
         _, params = self.model(experiment)
         opened = store if isinstance(store, Store) else Store.open(store)
         return FeedbackLoop(experiment, self.trainer, self.ensemble, params, self.game, opened)
+
+
+def check_agent_fits(agent: Agent, spec: GameSpec, games: int, steps: int) -> None:
+    """Traces one update of the agent on a rollout of these shapes, without computing anything.
+
+    Raises:
+      ValueError: from the agent, where settings do not fit the game or each other; found now and not after a run has begun.
+    """
+
+    def update(key: jax.Array) -> Any:
+        state = agent.init(key, spec)
+        batch, mask = (steps, games, spec.players), jnp.ones((steps * games * spec.players, spec.actions.n), bool)
+        seen = jnp.zeros((mask.shape[0], *spec.observation.shape), spec.observation.dtype)
+        chosen = agent.act(agent.params(state), seen, key, mask)
+        zeros, never = jnp.zeros(batch), jnp.zeros(batch[:2], bool)
+
+        def split(leaf: jax.Array) -> jax.Array:
+            return leaf.reshape(*batch, *leaf.shape[1:])
+
+        rollout = Rollout(
+            split(seen), split(chosen.action), zeros, never, never, split(mask), zeros == 0.0, jax.tree.map(split, chosen.extras), zeros,
+            split(seen)[0],
+        )  # fmt: skip
+        return agent.update(state, rollout, key, jnp.float32(0.0))
+
+    jax.eval_shape(update, jax.random.key(0))

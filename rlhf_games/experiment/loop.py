@@ -9,12 +9,14 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.asking import Asker
+from rlhf_games.experiment.measuring import measured
 from rlhf_games.experiment.spec import Experiment, scripted_teacher
 from rlhf_games.experiment.trainer import Recording, Trainer
 from rlhf_games.feedback.labels import LabelReader
@@ -198,8 +200,8 @@ class FeedbackLoop:
             params = with_feature_scale(params, self.data.features_flat())
         key, fit_key = jax.random.split(self.state.key)
         fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.comparisons(), fit_key)
-        outputs = _outputs(self.ensemble, fitted.params, recording.features)
-        params = calibrated(fitted.params, outputs, centre=e.model.centre, spread=e.model.spread)
+        outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
+        params = calibrated(fitted.params, jnp.asarray(outputs), centre=e.model.centre, spread=e.model.spread)
         self.state = self.state._replace(model=fitted._replace(params=params), key=key)
         self.fitted = True
         return {
@@ -208,6 +210,7 @@ class FeedbackLoop:
             "reward_model/epochs": float(report.epochs),
             "reward_model/weight_decay": float(np.mean(report.weight_decay)),
             "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
+            **measured(self.ensemble, params, self.data, outputs, e.model.fit.noise),
         }
 
 

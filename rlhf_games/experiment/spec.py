@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from rlhf_games.feedback.queries import QueryConfig
@@ -10,6 +11,10 @@ from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
 from rlhf_games.reward.fit import FitConfig
 from rlhf_games.reward.networks import NetworkConfig
 from rlhf_games.reward.sources import SourceWeights
+
+_MOST_UPDATES = 2**24
+"""Updates are counted in float32 within an iteration."""
+_COMPARE_MEMBERS = ("disagreement", "disagreement_k_centre", "mutual_information")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,9 @@ class RolloutConfig:
     steps: int = 128
     """Steps of each game between two updates of the agent."""
 
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "games", "steps")
+
 
 @dataclass(frozen=True)
 class RecordConfig:
@@ -50,6 +58,9 @@ class RecordConfig:
     """Games side by side."""
     steps: int = 256
     """Steps each of them goes on in an iteration."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "lanes", "steps")
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,11 @@ class ModelConfig:
     """Standard deviation that the learned reward has on the present policy's steps."""
     centre: bool = False
     """Also subtract the mean; harmless only where episode ends are hidden (docs/decisions has the numbers)."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "members")
+        if not self.spread > 0:
+            raise ValueError(f"spread must be above 0, got {self.spread}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,11 @@ class FeedbackConfig:
     """``human`` (people answer from other processes), or scripted: oracle, stochastic, mistake, skip, equal, myopic, random."""
     teacher_settings: dict[str, Any] = field(default_factory=dict)
     """Changes to the scripted teacher's settings: beta, gamma, mistake, skip, equal."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "budget")
+        if not 0.0 <= self.initial <= 1.0:
+            raise ValueError(f"initial must be in [0, 1], got {self.initial}")
 
 
 @dataclass(frozen=True)
@@ -110,11 +131,16 @@ class Experiment:
     """Whole episodes played at the end to measure the true return."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "iterations", "evaluation_episodes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        _at_least(self, 1, "steps", "iterations", "evaluation_episodes")
+        if not self.name.strip() or not self.name.isprintable():
+            raise ValueError(f"name must be printable text, got {self.name!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
+        if self.updates >= _MOST_UPDATES:
+            raise ValueError(f"steps = {self.steps} makes {self.updates} updates in an iteration: set iterations higher, or steps lower")
+        if self.model.members < 2 and self.learns_from_people and self.feedback.query.strategy in _COMPARE_MEMBERS:
+            raise ValueError(f"feedback.query.strategy {self.feedback.query.strategy!r} compares members: set model.members to 2 or more")
+        _refuse_infinite(self, "")
         scripted_teacher(self.feedback, self.seed)
 
     @property
@@ -146,7 +172,30 @@ def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | Non
     if feedback.teacher not in presets:
         raise ValueError(f"feedback.teacher must be human or one of {', '.join(presets)}, got {feedback.teacher!r}")
     base = presets[feedback.teacher]
+    for name, value in feedback.teacher_settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"feedback.teacher_settings.{name} must be a number, got {value!r}")
     values = {"beta": base.beta, "gamma": base.gamma, "mistake": base.mistake, "skip": base.skip, "equal": base.equal}
     if unknown := set(feedback.teacher_settings) - set(values):
         raise ValueError(f"feedback.teacher_settings has no {min(unknown)!r}; it has {', '.join(values)}")
-    return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
+    try:
+        return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
+    except ValueError as error:
+        raise ValueError(f"feedback.teacher_settings: {error}") from error
+
+
+def _at_least(config: Any, least: int, *names: str) -> None:
+    """Raises ``ValueError`` where one of these fields is too small."""
+    for name in names:
+        if getattr(config, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
+
+
+def _refuse_infinite(config: Any, prefix: str) -> None:
+    """Raises ``ValueError`` for the first number in a tree of settings that is infinite or not a number (TOML can write both)."""
+    for entry in fields(config):
+        value, key = getattr(config, entry.name), f"{prefix}{entry.name}"
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key} must be finite, got {value}")
+        if is_dataclass(value):
+            _refuse_infinite(value, f"{key}.")
