@@ -201,7 +201,7 @@ class FeedbackLoop:
         key, fit_key = jax.random.split(self.state.key)
         fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.comparisons(), fit_key)
         outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
-        params = calibrated(fitted.params, jnp.asarray(outputs), centre=e.model.centre, spread=e.model.spread)
+        params = calibrated(fitted.params, jnp.asarray(outputs), anchor=e.model.anchor, spread=e.model.spread)
         self.state = self.state._replace(model=fitted._replace(params=params), key=key)
         self.fitted = True
         return {

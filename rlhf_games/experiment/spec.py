@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rlhf_games.feedback.queries import QueryConfig
 from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
+from rlhf_games.reward.ensemble import Anchor
 from rlhf_games.reward.fit import FitConfig
 from rlhf_games.reward.networks import NetworkConfig
 from rlhf_games.reward.sources import SourceWeights
@@ -73,8 +74,8 @@ class ModelConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     spread: float = 0.3
     """Standard deviation that the learned reward has on the present policy's steps."""
-    centre: bool = False
-    """Also subtract the mean; harmless only where episode ends are hidden (docs/decisions has the numbers)."""
+    anchor: Anchor = "median"
+    """Which step of the present policy is worth 0: the ``median`` one, the ``mean`` one, or ``none`` (whatever the network says)."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "members")

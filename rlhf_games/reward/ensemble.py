@@ -6,7 +6,7 @@ Shapes: ``M`` members, ``B`` transitions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import GameSpec
 from rlhf_games.reward.networks import Encoder, NetworkConfig, encoder, example, resolve_kind, reward_network
 from rlhf_games.rollout.device import Transition
+
+Anchor: TypeAlias = Literal["none", "median", "mean"]
 
 _FAR = 5.0
 """Standardised features are clipped here: rare events (a new wave of aliens) must not drown what happens at every step."""
@@ -29,7 +31,7 @@ class RewardParams(NamedTuple):
     tie_margin: jax.Array
     """``[M]`` float32: inverse softplus of each member's tie margin."""
     offset: jax.Array
-    """``[M]`` float32: subtracted from each member's output (0 unless centred)."""
+    """``[M]`` float32: subtracted from each member's output: where its zero is."""
     scale: jax.Array
     """``[M]`` float32 > 0: each member's output is divided by it, so that all members count alike."""
     feature_mean: jax.Array
@@ -88,15 +90,19 @@ def with_feature_scale(params: RewardParams, features: jax.Array) -> RewardParam
     return params._replace(feature_mean=mean, feature_scale=jnp.where(deviation > 1e-4, deviation, 1e6))
 
 
-def calibrated(params: RewardParams, outputs: jax.Array, *, centre: bool, spread: float) -> RewardParams:
-    """Sets scale (and offset) from recent outputs, so that the learned reward has a known standard deviation.
+def calibrated(params: RewardParams, outputs: jax.Array, *, anchor: Anchor, spread: float) -> RewardParams:
+    """Sets scale and offset from recent outputs, so that the learned reward has a known standard deviation and a known zero.
+
+    Comparisons of clips of equal length say nothing about what a step is worth in itself; where episode ends are visible that decides
+    whether living longer is good or bad, so it must not be left to a network's bias.
 
     Args:
       params: before.
       outputs: ``[M, B]`` raw outputs on recent transitions.
-      centre: also subtract the mean. It is harmless only where episode ends are hidden: it changes what living longer is worth.
+      anchor: what is 0: the ``median`` step (in most games nothing happens at most steps), the ``mean`` step (harmless only where episode
+        ends are hidden), or ``none``: what the network says.
       spread: the standard deviation each member shall have.
     """
     deviation = jnp.std(outputs, axis=1)
-    offset = jnp.mean(outputs, axis=1) if centre else jnp.zeros_like(params.offset)
+    offset = {"none": jnp.zeros_like(deviation), "median": jnp.median(outputs, axis=1), "mean": jnp.mean(outputs, axis=1)}[anchor]
     return params._replace(offset=offset, scale=jnp.maximum(deviation, 1e-6) / spread)
