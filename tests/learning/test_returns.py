@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from rlhf_games.learning.returns import Advantages, generalized_advantages
 
-
 compiled = jax.jit(generalized_advantages)
 
 
