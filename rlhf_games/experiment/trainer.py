@@ -64,12 +64,12 @@ class Trainer(Protocol):
         """The parameters that choose actions, to be published."""
         ...
 
-    def extra_state(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the learner, as JSON values."""
+    def extra_state(self, learner: PyTree) -> dict[str, Any]:
+        """What a checkpoint needs beside the learner's arrays, as JSON values."""
         ...
 
-    def restore_extra(self, state: Mapping[str, Any]) -> None:
-        """Takes up what ``extra_state`` gave."""
+    def restore_extra(self, learner: PyTree, state: Mapping[str, Any]) -> None:
+        """Lets a learner whose arrays were restored take up what ``extra_state`` gave."""
         ...
 
 
@@ -145,11 +145,11 @@ class DeviceTrainer:
         """The parameters that choose actions."""
         return self.agent.params(learner.agent)
 
-    def extra_state(self) -> dict[str, Any]:
+    def extra_state(self, learner: Learner) -> dict[str, Any]:
         """Nothing: the learner holds the games."""
         return {}
 
-    def restore_extra(self, state: Mapping[str, Any]) -> None:
+    def restore_extra(self, learner: Learner, state: Mapping[str, Any]) -> None:
         """Nothing to take up."""
 
     def _play(self, learner: Learner, reward: RewardState, steps: int) -> tuple[Learner, Rollout, Played, jax.Array]:
