@@ -28,6 +28,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "demo": Verb("demo:Demo", "watch an agent learn a game from a few hundred answers"),
     "games": Verb("games:Games", "list the games that there are"),
     "check game": Verb("check:CheckGame", "check a game against the contract, rule by rule"),
     "check agent": Verb("check:CheckAgent", "check an agent against the contract, rule by rule"),
@@ -35,6 +36,8 @@ VERBS: dict[str, Verb] = {
     "study": Verb("study:RunStudy", "run games x arms x seeds and draw the table"),
     "resume": Verb("run:Resume", "go on with a run that was stopped"),
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
+    "reproduce": Verb("reproduce:Reproduce", "run a finished experiment again and compare number by number"),
+    "audit": Verb("audit:Audit", "leak audit: what does a game teach an agent that is never told its score?"),
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }

@@ -31,6 +31,7 @@ class Bench:
         Raises:
           UserError: there is no such game or agent, an option is unknown, or settings do not fit each other.
         """
+        self._compiled = _compiled(experiment)
         self.game: Game = workspace.load_game(experiment.game.name, experiment.game.options)
         self.agent = workspace.load_agent(experiment.agent.name, experiment.agent.config)
         self.ensemble, _ = self.model(experiment)
@@ -58,11 +59,27 @@ class Bench:
         except ValueError as error:
             raise UserError(f"{experiment.game.name}: model.network: {error}") from error
 
+    def fits(self, experiment: Experiment) -> bool:
+        """Whether the experiment differs from the first one in nothing that is compiled."""
+        return _compiled(experiment) == self._compiled
+
     def loop(self, experiment: Experiment, store: Store | str | Path) -> FeedbackLoop:
-        """A run of an experiment that differs from the first one in nothing that is compiled (seed, reward, feedback, ...)."""
+        """A run of an experiment that differs from the first one in nothing that is compiled (seed, reward, feedback, ...).
+
+        Raises:
+          ValueError: it does differ; such an experiment needs a bench of its own.
+        """
+        if not self.fits(experiment):
+            raise ValueError(f"{experiment.name!r} has another game, agent, rollout, episode ends or reward network than this bench")
         _, params = self.model(experiment)
         opened = store if isinstance(store, Store) else Store.open(store)
         return FeedbackLoop(experiment, self.trainer, self.ensemble, params, self.game, opened)
+
+
+def _compiled(experiment: Experiment) -> tuple[Any, ...]:
+    """The settings that a bench is built from."""
+    e = experiment
+    return (e.game, e.agent, e.rollout, e.episode_ends, e.model.members, e.model.network)
 
 
 def check_agent_fits(agent: Agent, spec: GameSpec, games: int, steps: int) -> None:

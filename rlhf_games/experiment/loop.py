@@ -153,6 +153,7 @@ class FeedbackLoop:
         self.trainer.restore_extra(state.learner, extra["trainer"])
         if extra["asker"] is not None:
             self.asker.restore(extra["asker"], self.iteration)
+            self.labels.poll()  # also where nothing is left to do but to say how many there were
 
     @property
     def _policy(self) -> str:

@@ -108,6 +108,8 @@ def run_study(study: Study, folder: Path, announce: Callable[[int, int, Cell], N
         if bench is None or bench[0] != cell.game.name:
             bench = (cell.game.name, Bench(experiment))
             _random_return(study, cell, folder, bench[1])
+        elif not bench[1].fits(experiment):  # an arm with another agent or another network
+            bench = (cell.game.name, Bench(experiment))
         if execute(run, report, interruption, bench[1]) is None:
             return False
     return True

@@ -1,0 +1,55 @@
+"""A lab with tiny games, and their programs compiled once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rlhf_games import workspace
+from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.loop import FeedbackLoop
+from rlhf_games.experiment.spec import Experiment
+
+from .tiny import make_lab, tiny
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_lab(tmp_path_factory.mktemp("lab") / "tiny")
+
+
+@pytest.fixture
+def in_lab(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The lab's games are found."""
+    monkeypatch.setenv(workspace.VARIABLE, str(lab))
+    workspace.refresh()
+    yield lab
+    monkeypatch.undo()
+    workspace.refresh()
+
+
+@pytest.fixture(scope="session")
+def bench(lab: Path) -> Bench:
+    """Episode ends visible."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(workspace.VARIABLE, str(lab))
+        workspace.refresh()
+        made = Bench(tiny())
+    workspace.refresh()
+    return made
+
+
+@pytest.fixture
+def make_loop(bench: Bench, tmp_path: Path) -> Iterator[Callable[..., FeedbackLoop]]:
+    """Makes loops, each on a store of its own: ``make_loop(experiment, "store name")``."""
+    made: list[FeedbackLoop] = []
+
+    def make(experiment: Experiment, store: str = "store") -> FeedbackLoop:
+        made.append(bench.loop(experiment, tmp_path / f"{store}.sqlite"))
+        return made[-1]
+
+    yield make
+    for loop in made:
+        loop.store.close()
