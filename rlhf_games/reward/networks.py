@@ -17,7 +17,7 @@ from flax import nnx
 
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
-from rlhf_games.learning.networks import MLP, as_float
+from rlhf_games.learning.networks import MLP, ValidConv, as_float
 from rlhf_games.rollout.device import Transition
 
 Encoder: TypeAlias = Callable[[Transition], jax.Array]
@@ -157,7 +157,7 @@ class PixelReward(nnx.Module):
         height, width, channels = shape
         layers = []
         for size, stride in ((7, 3), (5, 2), (3, 1), (3, 1)):
-            layers.append(nnx.Conv(channels, 16, (size, size), strides=(stride, stride), padding="VALID", rngs=rngs))
+            layers.append(ValidConv(channels, 16, size, stride, rngs=rngs))
             channels, height, width = 16, (height - size) // stride + 1, (width - size) // stride + 1
         if height < 1 or width < 1:
             raise ValueError(f"pixels of shape {shape} are too small for the reward network; it needs at least 43×43")
