@@ -18,6 +18,7 @@ from flax import nnx
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
 from rlhf_games.learning.networks import MLP, ValidConv, as_float
+from rlhf_games.reward.cells import pooled
 from rlhf_games.rollout.device import Transition
 
 Encoder: TypeAlias = Callable[[Transition], jax.Array]
@@ -81,35 +82,13 @@ def _flat(transition: Transition, config: NetworkConfig) -> jax.Array:
     return jnp.concatenate([part.reshape(part.shape[0], -1) for part in parts], axis=-1)
 
 
-def _pooled(planes: jax.Array) -> jax.Array:
-    """``[B, cells, D] → [B, D (D + 1) / 2]``: the upper triangle of ``Σ_cells z zᵀ``."""
-    upper = jnp.triu_indices(planes.shape[-1])
-    return jnp.einsum("bpi,bpj->bij", planes, planes)[:, upper[0], upper[1]]
-
-
 def _cells(transition: Transition, config: NetworkConfig) -> jax.Array:
     """For small grids: which things stand on the same cell, counted over the board (second-order pooling), and how that changes.
 
-    With ``z`` the vector of a cell (planes, row, column, 1), the features are the upper triangle of ``Σ z zᵀ``: how many of each thing
-    there are, which share a cell, where they lie. With the next observation come the change of all these, and ``Σ now nextᵀ``: how many
-    cells go from one thing to another. What earns points in a grid game is mostly such an event, worth the same wherever it happens; so
-    far fewer answers are needed than by layers over raw cells, and it costs next to nothing.
+    What earns points in a grid game is mostly an event such as "this met that", worth the same wherever it happens; so far fewer answers
+    are needed than by layers over raw cells, and it costs next to nothing.
     """
-    batch, height, width, depth = transition.observation.shape
-    rows, columns = jnp.meshgrid(jnp.linspace(-1.0, 1.0, height), jnp.linspace(-1.0, 1.0, width), indexing="ij")
-    place = jnp.stack([rows, columns, jnp.ones_like(rows)], axis=-1).reshape(1, height * width, 3)
-
-    def cells(observation: jax.Array) -> jax.Array:
-        planes = as_float(observation).reshape(batch, height * width, depth)
-        return jnp.concatenate([planes, jnp.broadcast_to(place, (batch, height * width, 3))], axis=-1)
-
-    now = cells(transition.observation)
-    features = _pooled(now)
-    if not config.next_observation:
-        return features
-    after = cells(transition.next_observation)
-    crossed = jnp.einsum("bpi,bpj->bij", now[..., :depth], after[..., :depth]).reshape(batch, depth * depth)
-    return jnp.concatenate([features, _pooled(after) - features, crossed], axis=-1)
+    return pooled(transition.observation, transition.next_observation if config.next_observation else None)
 
 
 def encoder(spec: GameSpec, config: NetworkConfig) -> Encoder:
