@@ -107,7 +107,9 @@ class HostTrainer:
         emulators = Emulators(self.game, self.agent, seed, recorded, self._games, self._steps, self._hide_ends)
         return HostLearner(self.agent.init(agent_key, self.game.spec), key, emulators)
 
-    def train(self, learner: HostLearner, reward: RewardState, *, updates: int, begin: float, end: float) -> tuple[HostLearner, dict[str, Any]]:
+    def train(
+        self, learner: HostLearner, reward: RewardState, *, updates: int, begin: float, end: float
+    ) -> tuple[HostLearner, dict[str, Any]]:
         """``updates`` updates of the agent on a frozen reward.
 
         Args:

@@ -1,0 +1,130 @@
+"""``rlhf-games bench atari``: the loop's speed on a real Atari game beside stable-baselines3."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+_NAME = "atari/pong"
+_MINIBATCHES = 4
+_PEER = (
+    "stable-baselines3==2.9.2",
+    "torch==2.13.0",
+    "gymnasium==1.4.0",
+    "ale-py==0.12.1",
+    "opencv-python-headless==5.0.0.93",
+)
+
+
+class Result(TypedDict):
+    """What was measured; medians over the rounds."""
+
+    game: str
+    decisions_per_second: float
+    peer_decisions_per_second: float
+    ratio: float
+    rounds: list[dict[str, float]]
+    """Seconds of each round, ours and the peer's."""
+    settings: dict[str, int]
+
+
+@dataclass(frozen=True)
+class BenchAtari:
+    """Measures decisions per second of PPO on Atari Pong, ours paid by a 3-member reward ensemble, stable-baselines3 by the score.
+
+    Both: the Nature network with 512 dense units, as many games, steps, epochs and minibatches. They run in turn; the other one waits. The
+    peer is installed once, into an environment of its own in the user's cache folder.
+    """
+
+    games: int = 8
+    """Games side by side."""
+    steps: int = 128
+    """Steps of each between two updates."""
+    epochs: int = 4
+    """Passes over each rollout."""
+    updates: int = 2
+    """Rollouts and updates in one measurement."""
+    rounds: int = 3
+    """Measurements of each, in turn."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+    def run(self) -> int:
+        """Measures and prints; returns 0."""
+        from rlhf_games.core.errors import UserError
+
+        if min(self.games, self.steps, self.epochs, self.updates, self.rounds) < 1:
+            raise UserError("--games, --steps, --epochs, --updates and --rounds must be at least 1")
+        if self.games * self.steps % _MINIBATCHES:
+            raise UserError(f"games × steps must be a multiple of {_MINIBATCHES}, got {self.games} × {self.steps}")
+        result = self._measure()
+        if self.json:
+            print(json.dumps(result))
+        else:
+            _show(result)
+        return 0
+
+    def _measure(self) -> Result:
+        from rlhf_games.cli.bench.peer import Peer
+
+        settings = {"games": self.games, "steps": self.steps, "epochs": self.epochs, "updates": self.updates}
+        minibatch = self.games * self.steps // _MINIBATCHES
+        with Peer("stable-baselines3", _PEER).running("sb3_ppo.py", settings | {"minibatch": minibatch}) as peer:
+            ours = self._ours()
+            ours()  # compiles
+            rounds = [{"ours": ours(), "peer": float(peer.measure()["seconds"])} for _ in range(self.rounds)]
+        decisions = self.games * self.steps * self.updates
+        speed, peer_speed = (decisions / statistics.median(found[who] for found in rounds) for who in ("ours", "peer"))
+        return Result(
+            game=_NAME,
+            decisions_per_second=speed,
+            peer_decisions_per_second=peer_speed,
+            ratio=speed / peer_speed,
+            rounds=rounds,
+            settings=settings | {"minibatch": minibatch},
+        )
+
+    def _ours(self) -> Callable[[], float]:
+        """Our loop: each call makes ``updates`` updates and returns their seconds."""
+        import jax
+
+        from rlhf_games.config import from_mapping
+        from rlhf_games.experiment.build import Bench
+        from rlhf_games.experiment.spec import Experiment
+        from rlhf_games.reward.sources import reward_state
+
+        table: dict[str, Any] = {
+            "episode_ends": "hidden",
+            "game": {"name": _NAME, "options": {"hide_score": True}},
+            "agent": {"name": "ppo", "config": {"hidden": [512], "epochs": self.epochs, "minibatches": _MINIBATCHES, "clip": 0.1}},
+            "rollout": {"games": self.games, "steps": self.steps},
+        }
+        experiment = from_mapping(Experiment, table, "bench atari")
+        bench = Bench(experiment)
+        reward = reward_state(experiment.reward, bench.model(experiment)[1])
+        learner = bench.trainer.start(0, 1)
+
+        def train() -> float:
+            nonlocal learner
+            begin = time.perf_counter()
+            learner, _ = bench.trainer.train(learner, reward, updates=self.updates, begin=0.0, end=0.1)
+            jax.block_until_ready(bench.trainer.policy(learner))
+            return time.perf_counter() - begin
+
+        return train
+
+
+def _show(result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("learner", "decisions per second", title=f"{result['game']}, {result['settings']['games']} games")
+    table.add_row("rlhf-games PPO with a 3-member reward ensemble", f"{result['decisions_per_second']:.0f}")
+    table.add_row("stable-baselines3 PPO on the score", f"{result['peer_decisions_per_second']:.0f}")
+    console = Console()
+    console.print(table)
+    console.print(f"ratio {result['ratio']:.2f}", highlight=False)
