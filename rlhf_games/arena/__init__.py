@@ -1,1 +1,1 @@
-"""Where people play, judge, coach and question the agents."""
+"""The desktop arena. Sessions (what happens) know no pygame; views (how it looks) draw them."""

@@ -38,7 +38,12 @@ VERBS: dict[str, Verb] = {
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
     "reproduce": Verb("reproduce:Reproduce", "run a finished experiment again and compare number by number"),
     "audit": Verb("audit:Audit", "leak audit: what does a game teach an agent that is never told its score?"),
+    "arena": Verb("arena:Arena", "open the window in which people judge and play"),
+    "judge": Verb("arena:Judge", "judge pairs of clips: which is better?"),
+    "play": Verb("arena:Play", "play a game and keep episodes as demonstrations"),
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
+    "bench learner": Verb("bench.learner:BenchLearner", "measure steps per second of learning beside rejax, and reward fits"),
+    "bench atari": Verb("bench.atari:BenchAtari", "measure decisions per second on Atari beside stable-baselines3"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }
 """All verbs, in the order of the list; a verb with a space ("check game") is a sub-verb."""

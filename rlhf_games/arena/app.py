@@ -1,0 +1,168 @@
+"""The window: one view at a time, sixty times a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from types import FrameType
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+import pygame
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.clock import StepClock
+from rlhf_games.arena.help import draw_help
+from rlhf_games.arena.input import Click, Input, Translator
+from rlhf_games.arena.keys import Press, find
+from rlhf_games.arena.view import Next, View
+
+FRAMES_PER_SECOND = 60.0
+_BACK = ("escape", "pad:back")
+_HELP = ("f1", "pad:guide")
+
+
+class App:
+    """Shows views until the last one is left. ``view`` is None then."""
+
+    def __init__(self, view: View, now: Callable[[], float] = time.monotonic, size: tuple[int, int] = theme.DESIGN_SIZE) -> None:
+        pygame.display.init()
+        pygame.font.init()
+        surface = pygame.display.set_mode(size, pygame.RESIZABLE)
+        self.view: View | None = view
+        self.canvas = Canvas(surface)
+        self.helping = False
+        self._behind: list[View] = []
+        self._leaving: list[Thread] = []
+        self._now = now
+        self._inputs = Translator()
+        self._title = ""
+
+    def run(self) -> None:
+        """Until the window is closed. Between frames it sleeps; input is taken the moment it comes."""
+        clock = StepClock(FRAMES_PER_SECOND, self._now)
+        try:
+            with _ending_on_signals():
+                while self.view is not None:
+                    self.take(pygame.event.wait(max(1, round(clock.remaining * 1000))))
+                    while (event := pygame.event.poll()).type != pygame.NOEVENT:
+                        self.take(event)
+                    if clock.due():
+                        self.frame()
+        finally:
+            self.close()
+
+    def take(self, event: pygame.Event) -> None:
+        """One event of pygame's."""
+        for entry in self._inputs.read(event):
+            if self.view is not None:
+                self._go(self._react(self.view, entry))
+
+    def frame(self) -> None:
+        """Lets the view go on and paints what changed."""
+        if self.view is None:
+            return
+        self._go(self.view.update())
+        if self.view is None:
+            return
+        if self.view.title != self._title:
+            self._title = self.view.title
+            pygame.display.set_caption(f"{self._title} · rlhf-games")
+        if self.helping:
+            draw_help(self.canvas, self.view)
+        else:
+            self.view.draw(self.canvas)
+        if changed := self.canvas.finish():
+            pygame.display.update(changed)
+
+    def close(self) -> None:
+        """Takes the window away at once, then lets every view put its things in order."""
+        views, self.view = [*([self.view] if self.view is not None else []), *reversed(self._behind)], None
+        self._behind = []
+        pygame.display.quit()
+        for view in views:
+            view.close()
+        for thread in self._leaving:
+            thread.join()
+
+    def _react(self, view: View, entry: Input) -> Next:
+        if isinstance(entry, Press):
+            return self._press(view, entry)
+        if isinstance(entry, Click):
+            return self._click(view, entry)
+        if entry == "quit":
+            self.close()
+        elif entry == "redraw":
+            surface = pygame.display.get_surface()
+            assert surface is not None
+            self.canvas.use(surface)
+        elif not self.helping:
+            view.focus(entry == "focus gained")
+        return None
+
+    def _press(self, view: View, press: Press) -> Next:
+        if not press.down:
+            return view.press(press, None)
+        if self.helping:
+            self._help(view, False)
+            return None
+        command = find(view.commands, press)
+        if press.key in _BACK:
+            return view.back()
+        if command is None and (press.key in _HELP or press.text == "?"):
+            self._help(view, True)
+            return None
+        return view.press(press, command)
+
+    def _click(self, view: View, click: Click) -> Next:
+        if self.helping:
+            self._help(view, False)
+            return None
+        command = self.canvas.command_at(click.position)
+        if command == "help":
+            self._help(view, True)
+        elif command == "back":
+            return view.back()
+        elif command is not None:
+            return view.click(f"shift+{command}" if click.shift else command)
+        return None
+
+    def _help(self, view: View, show: bool) -> None:
+        self.helping = show
+        view.focus(not show)
+        self.canvas.clear()
+
+    def _go(self, to: Next) -> None:
+        """Another view; what lies behind it stays open, so that going back finds it as it was."""
+        if to is None or self.view is None:
+            return
+        if to == "back":
+            self._leaving.append(Thread(target=self.view.close, name="leaving"))  # may wait for the disk: the window must not
+            self._leaving[-1].start()
+            self.view = self._behind.pop() if self._behind else None
+            if self.view is not None:
+                self.view.focus(True)
+        else:
+            assert not isinstance(to, str)
+            self._behind.append(self.view)
+            self.view = to
+        self.canvas.clear()
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """SIGTERM ends the program as closing the window does: leases are given back."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

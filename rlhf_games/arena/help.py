@@ -1,0 +1,44 @@
+"""The overlay that lists every key of the present view."""
+
+from __future__ import annotations
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command
+from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.view import View
+
+_WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",), "back; nothing is lost"))
+
+
+def draw_help(canvas: Canvas, view: View) -> None:
+    """Paints the whole window."""
+    commands = tuple(command for command in view.commands if command.help) + _WINDOW
+    canvas.begin(("help", view.title))
+    canvas.part("help", Rect(0, 0, canvas.width, canvas.height), commands, lambda pen: _paint(pen, view.title, commands))
+
+
+def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
+    margin, line = pen.px(theme.MARGIN * 2), pen.px(44)
+    pen.text((margin, margin), f"{title}: keys", "title")
+    pen.text((margin, margin + pen.px(44)), "Press any key to go on.", "body", theme.MUTED)
+    top = margin + pen.px(104)
+    rows = max(1, (pen.area.h - top - margin) // line)
+    columns = -(-len(commands) // rows)
+    width = (pen.area.w - 2 * margin) // columns
+    widest = max(pen.hint_width(_named(command), "") for command in commands) + pen.px(12)
+    for number, command in enumerate(commands):
+        x, y = margin + number // rows * width, top + number % rows * line + line // 2
+        if command.keys:
+            pen.hint((x, y), _named(command), "")
+        else:
+            pen.text((x, y), "no key", "small", theme.AMBER, "midleft")
+        words = command.help if command.keys else f"{command.help} (the game needs its key: choose another in keys.toml)"
+        pen.text((x + widest, y), words, "body", anchor="midleft", width=width - widest - pen.px(16))
+
+
+def _named(command: Command) -> tuple[str, ...]:
+    """At most three keys: those of a keyboard first."""
+    return tuple(sorted(command.keys, key=lambda key: "pad:" in key))[:3]

@@ -1,0 +1,310 @@
+"""What happens while a person judges pairs of clips. No pygame; nothing here waits.
+
+A pair goes through: leased (nobody else gets it) → drawn (in the background) → shown → answered → *durable* → the next pair. The next
+pair is shown only when the store has the answer on the disk, so what a person saw acknowledged is never lost.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from rlhf_games.arena.films import Footage
+from rlhf_games.arena.playback import Playback
+from rlhf_games.arena.work import Worker
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.answers import Choice, Preference
+from rlhf_games.feedback.store import AnswerDraft, Progress, Query, Store
+from rlhf_games.replay.clip import Clip
+
+Phase: TypeAlias = Literal["waiting", "showing", "saving", "undoing", "failed"]
+
+AHEAD = 4
+"""Pairs that are leased and drawn beyond the one on the screen."""
+LEASE_SECONDS = 60.0
+_KIND = ("preference",)
+_LOOK_EVERY = 0.5
+"""Seconds between looks at an empty queue."""
+_COUNT_EVERY = 1.0
+_ANSWERS_SHOWN = 60.0
+"""Seconds over which answers per minute are counted."""
+
+
+class Films(Protocol):
+    """Makes clips ready for the screen."""
+
+    def request(self, clip: Clip) -> Future[Footage]:
+        """Returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Drops what has not begun."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A question that this session holds."""
+
+    query: Query
+    films: tuple[Future[Footage], Future[Footage]]
+    """Left and right, as they are shown."""
+    taken_back: Preference | None = None
+    """What the person said before they took it back."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether both clips are drawn (or cannot be)."""
+        return all(film.done() for film in self.films)
+
+    @property
+    def problem(self) -> BaseException | None:
+        """Why it cannot be shown; ask once it is ready."""
+        return next((error for film in self.films if (error := film.exception()) is not None), None)
+
+    @property
+    def footage(self) -> tuple[Footage, Footage]:
+        """Both clips; ask once it is ready."""
+        return self.films[0].result(), self.films[1].result()
+
+
+class JudgeSession:
+    """One person judging. Call ``tick`` often; everything that takes time is done by ``worker``, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        films: Films,
+        annotator: str,
+        worker: Worker,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``now``: seconds, never going back, for what is shown; ``wall``: seconds since 1970, for what is stored."""
+        self._store, self._films, self._worker, self._now, self._wall = store, films, worker, now, wall
+        self.annotator = annotator
+        self.playback = Playback(now)
+        self.phase: Phase = "waiting"
+        self.current: Pair | None = None
+        """The pair on the screen; stays there until its answer is durable."""
+        self.chosen: Preference | None = None
+        """The answer that is being stored, or whose storing failed."""
+        self.given = 0
+        """Answers of this session that are durable and stand."""
+        self.notice = ""
+        """What the person should know; empty most of the time."""
+        self.progress: Progress | None = None
+        self._queue: deque[Pair] = deque()
+        self._broken: list[Pair] = []
+        self._shown_at = 0.0
+        self._draft: AnswerDraft | None = None
+        self._job: Future[Any] | None = None
+        self._undos = 0
+        self._leasing: Future[list[Query]] | None = worker.submit(self._first_lease)
+        self._renewing: Future[list[int]] | None = None
+        self._asked: set[int] = set()
+        self._counting: Future[Progress] | None = None
+        self._look_at = self._count_at = now()
+        self._renew_at = now() + LEASE_SECONDS / 3
+        self._closed = False
+
+    @property
+    def ahead(self) -> int:
+        """Pairs that can be shown at once when the present one is answered."""
+        return sum(pair.ready for pair in self._queue)
+
+    @property
+    def loading(self) -> bool:
+        """Whether a leased pair is still being drawn."""
+        return any(not pair.ready for pair in self._queue)
+
+    # What the person does
+
+    def answer(self, choice: Choice, strength: int = 1) -> bool:
+        """Answers the pair on the screen; returns False where there is nothing to answer (yet): then nothing happened."""
+        if self.phase != "showing" or self.current is None or self._undos:
+            return False
+        answered_at = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
+        self.chosen = Preference(choice, strength)
+        self._draft = AnswerDraft(
+            self.annotator, self.chosen, self._shown_at, answered_at, uuid.uuid4().hex, query_id=self.current.query.id
+        )
+        self.notice = ""
+        self._post()
+        return True
+
+    def undo(self) -> None:
+        """Takes back the newest answer of this person, of an earlier session too; as often as it is called."""
+        if self.phase != "failed":
+            self._undos += 1
+
+    def retry(self) -> None:
+        """Stores an answer again whose storing failed: it is the same answer, so it cannot be stored twice."""
+        if self.phase == "failed" and self._draft is not None:
+            self._post()
+
+    def drop(self) -> None:
+        """Gives up an answer whose storing failed, and its pair."""
+        if self.phase != "failed" or self.current is None:
+            return
+        pair, self.current, self._draft, self.chosen, self.notice = self.current, None, None, None, ""
+        self._worker.submit(lambda: self._store.release(self.annotator, [pair.query.id]))
+        self.phase = "waiting"
+
+    def close(self) -> None:
+        """Gives back what was not answered; an answer on its way is stored first. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._films.close()
+        self._worker.submit(self._give_back)
+        self._worker.shutdown(wait=True)
+
+    def _give_back(self) -> None:
+        """On the worker, after everything else: also what was leased in the last moment goes back."""
+        ids = self._held_ids()
+        if self._leasing is not None and self._leasing.exception() is None:
+            ids += [query.id for query in self._leasing.result()]
+        if self.phase == "undoing" and self._job is not None and self._job.exception() is None:
+            ids += [query.id for query in self._job.result() if isinstance(query, Query)]
+        self._store.release(self.annotator, ids)
+        self._store.close()
+
+    # Time
+
+    def tick(self) -> None:
+        """Takes in what the worker has finished, asks for more, and shows the next pair when it may."""
+        if self._closed:
+            return
+        self._take_leases()
+        self._finish_job()
+        if self.phase in ("waiting", "showing") and self._undos:
+            self._start_undo()
+        self._sort_out_broken()
+        if self.phase == "waiting" and self._queue and self._queue[0].ready:
+            self._show(self._queue.popleft())
+        self._keep_leases()
+        self._count()
+        self.playback.tick()
+
+    def _show(self, pair: Pair) -> None:
+        self.current, self.phase, self.chosen = pair, "showing", None
+        self.playback.load(pair.footage)
+        self._shown_at = self._wall()
+
+    def _post(self) -> None:
+        draft, self.phase = self._draft, "saving"
+        assert draft is not None
+        self._job = self._worker.submit(lambda: self._store.post_answers([draft]))
+
+    def _start_undo(self) -> None:
+        self.phase = "undoing"
+        self._job = self._worker.submit(self._take_back)
+
+    def _take_back(self) -> tuple[bool, Query | None, Preference | None]:
+        """On the worker: whether there was something to take back, its query leased again if that can be, what was said."""
+        answer = self._store.undo_last(self.annotator, kinds=_KIND)
+        if answer is None or answer.query_id is None or not isinstance(answer.value, Preference):
+            return False, None, None
+        return True, self._store.lease(self.annotator, only=[answer.query_id], seconds=LEASE_SECONDS), answer.value
+
+    def _finish_job(self) -> None:
+        if self._job is None or not self._job.done():
+            return
+        job, self._job = self._job, None
+        error = job.exception()
+        if self.phase == "saving":
+            self._saved(error)
+        elif error is not None:
+            self._undos, self.notice = 0, f"Could not take back: {error}"
+            self.phase = "showing" if self.current is not None else "waiting"
+        else:
+            self._undone(*job.result())
+
+    def _saved(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.phase, self.notice = "failed", f"This answer is not stored: {error}"
+            return
+        self.given += 1
+        self._count_at = self._now()
+        self.current, self._draft, self.phase = None, None, "waiting"
+
+    def _undone(self, found: bool, query: Query | None, said: Preference | None) -> None:
+        self._undos -= 1
+        self._count_at = self._now()
+        self.phase = "showing" if self.current is not None else "waiting"
+        if not found:
+            self._undos, self.notice = 0, "There is no answer of yours left to take back."
+            return
+        self.given = max(0, self.given - 1)
+        if query is None:
+            self.notice = "Taken back. That pair is not asked any more."
+            return
+        self.notice = ""
+        if self.current is not None:
+            self._queue.appendleft(self.current)
+        self._queue.appendleft(self._pair(query, said))
+        self.current, self.phase = None, "waiting"
+
+    # Leases
+
+    def _first_lease(self) -> list[Query]:
+        """On the worker. What this person held when a session of theirs died is free again."""
+        self._store.release(self.annotator)
+        return self._lease(AHEAD + 1)
+
+    def _lease(self, count: int) -> list[Query]:
+        return self._store.lease_many(self.annotator, count, kinds=_KIND, seconds=LEASE_SECONDS)
+
+    def _pair(self, query: Query, said: Preference | None = None) -> Pair:
+        left, right = (self._films.request(clip) for clip in query.shown)
+        return Pair(query, (left, right), said)
+
+    def _held_ids(self) -> list[int]:
+        return [pair.query.id for pair in (*self._queue, *self._broken, *([self.current] if self.current is not None else []))]
+
+    def _take_leases(self) -> None:
+        if self._leasing is not None and self._leasing.done():
+            leasing, self._leasing = self._leasing, None
+            try:
+                found = leasing.result()
+            except UserError as error:
+                found, self.notice = [], str(error)
+            self._queue.extend(self._pair(query) for query in found)
+            self._look_at = self._now() + (0.0 if found else _LOOK_EVERY)
+        wanted = AHEAD - len(self._queue) + (self.current is None)
+        if self._leasing is None and wanted > 0 and self._now() >= self._look_at:
+            self._leasing = self._worker.submit(lambda: self._lease(wanted))
+
+    def _sort_out_broken(self) -> None:
+        """A pair that cannot be shown is held back (given back it would come again) and named."""
+        for pair in [pair for pair in self._queue if pair.ready and pair.problem is not None]:
+            self._queue.remove(pair)
+            self._broken.append(pair)
+            self.notice = f"Pair {pair.query.id} cannot be shown: {pair.problem}"
+
+    def _keep_leases(self) -> None:
+        if self._renewing is not None and self._renewing.done():
+            renewing, self._renewing = self._renewing, None
+            lost = set() if renewing.exception() is not None else self._asked - set(renewing.result())
+            # One that is on the screen stays: the store takes an answer also when its lease has run out.
+            self._queue = deque(pair for pair in self._queue if pair.query.id not in lost)
+        if self._now() >= self._renew_at:
+            self._renew_at = self._now() + LEASE_SECONDS / 3
+            ids = self._held_ids()
+            self._asked = set(ids)
+            if ids and self._renewing is None:
+                self._renewing = self._worker.submit(lambda: self._store.renew(self.annotator, ids, LEASE_SECONDS))
+
+    def _count(self) -> None:
+        if self._counting is not None and self._counting.done():
+            counting, self._counting = self._counting, None
+            self.progress = self.progress if counting.exception() is not None else counting.result()
+        if self._counting is None and self._now() >= self._count_at:
+            self._count_at = self._now() + _COUNT_EVERY
+            self._counting = self._worker.submit(lambda: self._store.progress(_ANSWERS_SHOWN))

@@ -1,0 +1,179 @@
+"""What parts are painted with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pygame
+from numpy.typing import NDArray
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.text import Fonts
+from rlhf_games.arena.theme import Colour, Style
+
+Anchor: TypeAlias = Literal["topleft", "midtop", "topright", "midleft", "center", "midright", "bottomleft", "midbottom", "bottomright"]
+_CAPS = {
+    "left": "←", "right": "→", "up": "↑", "down": "↓", "space": "Space", "backspace": "⌫", "escape": "Esc", "return": "Enter", "tab": "Tab",
+    "delete": "Del", "dpleft": "◀", "dpright": "▶", "dpup": "▲", "dpdown": "▼", "page up": "PgUp", "page down": "PgDn", "leftstick": "L3", "rightstick": "R3",
+}  # fmt: skip
+_BLADES = 12
+
+
+def cap(key: str) -> str:
+    """A key as it is printed on a key cap: ``shift+left`` is ``⇧ ←``."""
+    modifier, _, plain = key.rpartition("+") if key != "+" else ("", "", key)
+    if plain.startswith("pad:"):
+        button = _CAPS.get(plain[4:], plain[4:].capitalize())
+        return f"pad L1+{button}" if modifier == "shift" else f"pad {button}"
+    name = _CAPS.get(plain, plain.upper() if len(plain) == 1 or (plain[:1] == "f" and plain[1:].isdigit()) else plain.capitalize())
+    return f"⇧ {name}" if modifier == "shift" else name
+
+
+class Pen:
+    """Paints inside one part; positions are relative to its top left corner, sizes in pixels."""
+
+    def __init__(
+        self, surface: pygame.Surface, fonts: Fonts, scale: float, origin: tuple[int, int], clicks: list[tuple[Rect, str]]
+    ) -> None:
+        self._surface, self._fonts, self._scale, self._origin, self._clicks = surface, fonts, scale, origin, clicks
+
+    @property
+    def area(self) -> Rect:
+        """The whole part."""
+        return self._surface.get_rect()
+
+    def px(self, size: float) -> int:
+        """Design pixels as pixels of this window."""
+        return round(size * self._scale)
+
+    def line_height(self, style: Style) -> int:
+        """Pixels from one line of text to the next."""
+        return self._fonts.height(style)
+
+    def text_width(self, words: str, style: Style) -> int:
+        """Pixels."""
+        return self._fonts.width(words, style)
+
+    def text(
+        self,
+        position: tuple[int, int],
+        words: str,
+        style: Style = "body",
+        colour: Colour = theme.TEXT,
+        anchor: Anchor = "topleft",
+        width: int | None = None,
+    ) -> Rect:
+        """One line; returns where it is. ``width``: what is wider is shortened."""
+        surface = self._fonts.draw(words if width is None else self._fonts.shorten(words, style, width), style, colour)
+        rect = surface.get_rect(**{anchor: position})
+        self._surface.blit(surface, rect)
+        return rect
+
+    def paragraph(
+        self,
+        position: tuple[int, int],
+        words: str,
+        width: int,
+        lines: int,
+        style: Style = "body",
+        colour: Colour = theme.MUTED,
+        *,
+        centred: bool = False,
+    ) -> int:
+        """Several lines from ``position`` (the top left, or the top centre) downwards; returns where the next line would begin."""
+        x, y = position
+        for line in self._fonts.wrap(words, style, width, lines):
+            self.text((x, y), line, style, colour, "midtop" if centred else "topleft")
+            y += self._fonts.height(style)
+        return y
+
+    def box(self, rect: Rect, colour: Colour = theme.PANEL, border: Colour | None = None, radius: float = 12, width: float = 2) -> None:
+        """A rounded panel."""
+        pygame.draw.rect(self._surface, colour, rect, border_radius=self.px(radius))
+        if border is not None:
+            pygame.draw.rect(self._surface, border, rect, max(1, self.px(width)), border_radius=self.px(radius))
+
+    def keycap(self, position: tuple[int, int], key: str, colour: Colour = theme.TEXT) -> Rect:
+        """A key, its left edge's middle at ``position``."""
+        words = cap(key)
+        height = self.px(30)
+        rect = Rect(0, 0, max(height, self._fonts.width(words, "label") + self.px(16)), height)
+        rect.midleft = position
+        self.box(rect, theme.RAISED, theme.LINE, 7, 1.5)
+        self.text(rect.center, words, "label", colour, "center")
+        return rect
+
+    def hint(self, position: tuple[int, int], keys: Sequence[str], words: str, command: str = "", colour: Colour = theme.MUTED) -> Rect:
+        """Keys and what they do, in one clickable line; ``position`` is its left edge's middle."""
+        x, y = position
+        for key in keys:
+            x = self.keycap((x, y), key).right + self.px(5)
+        end = self.text((x + self.px(5), y), words, "small", colour, "midleft")
+        rect = Rect(position[0], y - self.px(17), end.right - position[0], self.px(34))
+        if command:
+            self.click(rect, command)
+        return rect
+
+    def hint_width(self, keys: Sequence[str], words: str) -> int:
+        """Pixels that `hint` takes."""
+        caps = sum(max(self.px(30), self._fonts.width(cap(key), "label") + self.px(16)) + self.px(5) for key in keys)
+        return caps + self.px(5) + self._fonts.width(words, "small")
+
+    def click(self, rect: Rect, command: str) -> None:
+        """Clicking there gives the command."""
+        self._clicks.append((rect.move(self._origin), command))
+
+    def bar(self, rect: Rect, share: float, colour: Colour = theme.BLUE) -> None:
+        """A bar that is filled to ``share`` in [0, 1]."""
+        radius = rect.h // 2
+        pygame.draw.rect(self._surface, theme.RAISED, rect, border_radius=radius)
+        filled = Rect(rect.x, rect.y, round(rect.w * min(1.0, max(0.0, share))), rect.h)
+        if filled.w > 0:
+            pygame.draw.rect(self._surface, colour, filled, border_radius=radius)
+
+    def curve(self, rect: Rect, values: Sequence[float], colour: Colour = theme.BLUE) -> None:
+        """A small line chart from the least to the greatest value; its last point is marked."""
+        low, high = min(values), max(values)
+        span = (high - low) or 1.0
+        step = rect.w / max(1, len(values) - 1)
+        points = [(rect.x + step * i, rect.bottom - (value - low) / span * rect.h) for i, value in enumerate(values)]
+        if len(points) > 1:
+            pygame.draw.aalines(self._surface, colour, False, points)
+        pygame.draw.circle(self._surface, colour, points[-1], max(2, self.px(3.5)))
+
+    def picture(self, frame: NDArray[np.uint8], area: Rect, dim: bool = False) -> Rect:
+        """A game's picture ``[H, W, 3]`` in the middle of ``area``, enlarged by a whole number; returns where it is."""
+        height, width = frame.shape[:2]
+        size, crisp = fit((width, height), area.size)
+        small = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB")
+        surface = (pygame.transform.scale if crisp else pygame.transform.smoothscale)(small, size)
+        rect = surface.get_rect(center=area.center)
+        if dim:
+            surface.fill((70, 70, 70), special_flags=pygame.BLEND_RGB_MULT)
+        self._surface.blit(surface, rect)
+        return rect
+
+    def spinner(self, centre: tuple[int, int], turn: float) -> None:
+        """A wheel that has turned ``turn`` times."""
+        inner, outer = self.px(12), self.px(24)
+        for blade in range(_BLADES):
+            share = ((turn - blade / _BLADES) % 1.0) ** 0.5
+            shade: Any = tuple(round(a + (b - a) * (1 - share)) for a, b in zip(theme.RAISED, theme.BLUE, strict=True))
+            angle = 2 * math.pi * blade / _BLADES
+            x, y = math.sin(angle), -math.cos(angle)
+            start, end = ((centre[0] + x * radius, centre[1] + y * radius) for radius in (inner, outer))
+            pygame.draw.line(self._surface, shade, start, end, max(2, self.px(4)))
+
+
+def fit(picture: tuple[int, int], area: tuple[int, int]) -> tuple[tuple[int, int], bool]:
+    """The largest whole multiple of a picture's size that fits, and True; where not even the picture fits, a smaller size and False."""
+    (width, height), (wide, high) = picture, area
+    times = min(wide // width, high // height)
+    if times >= 1:
+        return (width * times, height * times), True
+    share = min(wide / width, high / height)
+    return (max(1, int(width * share)), max(1, int(height * share))), False

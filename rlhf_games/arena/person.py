@@ -1,0 +1,53 @@
+"""Who sits in front of the screen, and where their settings lie."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from pathlib import Path
+
+from rlhf_games.core.errors import UserError
+
+_LONGEST = 100
+
+
+def settings_folder() -> Path:
+    """``$XDG_CONFIG_HOME/rlhf-games``, by default ``~/.config/rlhf-games``; holds ``annotator.txt`` and ``keys.toml``."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base else Path.home() / ".config") / "rlhf-games"
+
+
+def who(name: str, folder: Path) -> str:
+    """The annotator: ``name`` where it is given, which is then remembered; else the remembered one; else the login name.
+
+    Raises:
+      UserError: the name cannot be one.
+    """
+    file = folder / "annotator.txt"
+    if name:
+        _check(name)
+        _remember(file, name)
+        return name
+    try:
+        remembered = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        remembered = ""
+    try:
+        found = remembered or getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise UserError("nobody is logged in by a name: say who you are with --annotator NAME") from error
+    _check(found)
+    return found
+
+
+def _remember(file: Path, name: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error.strerror}), so the name would be forgotten: make the folder writable") from error
+
+
+def _check(name: str) -> None:
+    if len(name) > _LONGEST or not name.isprintable() or name != name.strip():
+        raise UserError(f"--annotator must be 1 to {_LONGEST} printable characters without a space at either end, got {name!r}")

@@ -1,0 +1,236 @@
+"""How playing looks: the game large, beside it who plays and with which keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.playing import RANDOM, PlaySession, control_words
+from rlhf_games.arena.view import Next
+from rlhf_games.core.spaces import Discrete
+
+COMMANDS = (
+    Command("pause", ("p", "pad:start"), "pause, go on"),
+    Command("restart", ("r",), "stop; once more: play anew"),
+    Command("slower", ("[",), "slower"),
+    Command("faster", ("]",), "faster"),
+    Command("step", (".",), "pause, then step by step"),
+    Command("wait", ("tab",), "the game waits for keys, or runs"),
+    Command("keep", ("return", "pad:y"), "keep the stopped episode"),
+    Command("discard", ("backspace", "pad:x"), "throw it away"),
+)
+_TURNS = 12
+
+
+class PlayView:
+    """Shows a `PlaySession`."""
+
+    def __init__(self, session: PlaySession, keymap: Keymap, title: str, aim: str, now: Callable[[], float] = time.monotonic) -> None:
+        self.session = session
+        self.title = f"Play {title}"
+        self._name, self._aim, self._keymap, self._now = title, aim, keymap, now
+        self._leaving = False
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Keys of the game belong to the game."""
+        return self._keymap.commands("play", COMMANDS, self.session.game_keys)
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key of the game, or a command."""
+        if command is not None:
+            return self.click(command)
+        self.session.press(press)
+        return None
+
+    def click(self, command: str) -> Next:
+        """A command by its name."""
+        session = self.session
+        match command.removeprefix("shift+"):
+            case "pause":
+                self._leaving = False
+                session.pause()
+            case "restart":
+                self._leaving = False
+                session.restart()
+            case "slower" | "faster":
+                session.change_speed(command.endswith("faster"))
+            case "step":
+                session.step_once()
+            case "wait":
+                session.wait_for_key = not session.wait_for_key
+            case "keep":
+                session.keep()
+            case "discard":
+                session.discard()
+        return None
+
+    def back(self) -> Next:
+        """Leaves; where an episode is being played, asks first whether to keep it. Asked twice, it is kept."""
+        if self._leaving and self.session.phase == "over":
+            self.session.keep()
+            return None
+        if not self.session.stop():
+            return "back"
+        self._leaving = True
+        return None
+
+    def focus(self, gained: bool) -> None:
+        """The game stands still while the person is elsewhere; it goes on when they say so."""
+        if not gained:
+            self.session.lose_focus()
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        done = self.session.phase in ("opening", "ready") or (self.session.phase == "playing" and not self.session.decisions)
+        return "back" if self._leaving and done else None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session = self.session
+        canvas.begin(("play", canvas.width, canvas.height))
+        areas = frame_areas(canvas)
+        canvas.part("heading", areas.heading, self._name, self._paint_heading)
+        kept = f"{session.kept} kept" if session.kept else "none kept yet"
+        standing(canvas, areas.standing, (f"episode {session.episode} · {kept}", f"played by {session.annotator}"))
+        side = canvas.px(340)
+        stage = Rect(areas.stage.x, areas.stage.y, areas.stage.w - side - canvas.px(24), areas.stage.h)
+        self._draw_stage(canvas, stage)
+        panel = Rect(stage.right + canvas.px(24), stage.y, side, stage.h)
+        state = (session.phase, session.speed, session.wait_for_key, session.decisions, session.returns.tolist(), session.action)
+        canvas.part("panel", panel, str(state), self._paint_panel)
+        leaving = "Esc once more keeps this episode and leaves." if self._leaving and session.phase == "over" else ""
+        words = session.problem or session.notice or leaving
+        colour = theme.AMBER
+        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
+        names = (
+            ("keep", "discard", "restart")
+            if session.phase in ("over", "failed")
+            else ("pause", "restart", "slower", "faster", "step", "wait")
+        )
+        texts = {"keep": "keep", "discard": "throw away", "restart": "stop", "pause": "pause", "slower": "slower", "faster": "faster"}
+        texts |= {"step": "step", "wait": "wait for keys"} | ({"restart": "play anew"} if session.phase == "over" else {})
+        footer(canvas, areas.footer, self.commands, [(name, texts[name]) for name in names])
+
+    def _paint_heading(self, pen: Pen) -> None:
+        pen.text((0, 0), self._name, "title")
+        pen.paragraph((0, pen.px(42)), self._aim, pen.area.w, 2, "small")
+
+    def _draw_stage(self, canvas: Canvas, rect: Rect) -> None:
+        session = self.session
+        if session.phase in ("opening", "saving") or session.picture() is None:
+            turn = int(self._now() * _TURNS)
+            canvas.part("stage", rect, (session.phase, turn), lambda pen: self._paint_waiting(pen, turn / _TURNS))
+            return
+        key = (session.phase, session.episode, session.decisions, session.frame, session.ended)
+        canvas.part("stage", rect, key, self._paint_stage)
+
+    def _paint_waiting(self, pen: Pen, turn: float) -> None:
+        pen.box(pen.area)
+        x, y = pen.area.center
+        session = self.session
+        if session.phase == "broken":
+            pen.text((x, y - pen.px(60)), "This game cannot be played", "title", anchor="midbottom")
+            pen.paragraph((x, y - pen.px(40)), session.problem, pen.area.w - pen.px(80), 5, centred=True)
+            return
+        pen.spinner((x, y - pen.px(60)), turn)
+        words = "Storing the episode…" if session.phase == "saving" else "Starting the game…" if session.episode == 0 else "Next episode…"
+        pen.text((x, y), words, "title", anchor="midtop")
+        if session.episode == 0:
+            pen.text((x, y + pen.px(46)), "The first start takes a few seconds.", "body", theme.MUTED, "midtop")
+
+    def _paint_stage(self, pen: Pen) -> None:
+        session = self.session
+        picture = session.picture()
+        assert picture is not None
+        pen.box(pen.area)
+        inset = pen.px(16)
+        pen.picture(picture, pen.area.inflate(-2 * inset, -2 * inset), dim=session.phase in ("ready", "paused", "over", "failed"))
+        match session.phase:
+            case "ready":
+                self._notice(pen, "Ready?", "Press any key of the game to start.")
+            case "paused":
+                self._notice(pen, "Paused", "P goes on.")
+            case "over" | "failed":
+                self._paint_over(pen)
+
+    def _paint_over(self, pen: Pen) -> None:
+        session = self.session
+        title = "Game over" if session.ended else "Stopped"
+        score = f"{session.returns[0]:g} points in {session.decisions} decisions."
+        box = self._notice(pen, title, score, 190)
+        keys = {command.name: command.keys[:1] for command in self.commands}
+        hints = [("keep", "keep"), ("discard", "throw away")] + ([] if session.ended else [("pause", "go on")])
+        shown = [(keys[name], words, name) for name, words in hints if keys[name]]
+        gap = pen.px(22)
+        x = box.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
+        for names, words, command in shown:
+            x = pen.hint((x, box.bottom - pen.px(40)), names, words, command, theme.TEXT).right + gap
+
+    def _notice(self, pen: Pen, title: str, words: str, height: float = 130) -> Rect:
+        box = Rect(0, 0, min(pen.px(520), pen.area.w - pen.px(32)), pen.px(height))
+        box.center = pen.area.center
+        pen.box(box, theme.BACKGROUND, theme.LINE)
+        pen.text((box.centerx, box.y + pen.px(20)), title, "title", anchor="midtop")
+        pen.text((box.centerx, box.y + pen.px(68)), words, "body", theme.MUTED, "midtop", box.w - pen.px(32))
+        return box
+
+    def _paint_panel(self, pen: Pen) -> None:
+        session, spec = self.session, self.session.spec
+        pen.box(pen.area)
+        x, y, width = pen.px(22), pen.px(20), pen.area.w - pen.px(44)
+        pen.text((x, y), "SCORE", "label", theme.MUTED)
+        pen.text((x, y + pen.px(22)), " : ".join(f"{score:g}" for score in session.returns), "huge", width=width)
+        y += pen.px(104)
+        mode = "waits for your keys" if session.wait_for_key else "runs by itself"
+        if spec is not None and spec.turn_based:
+            mode = ("your turn" if session.my_turn else "the other's turn") if session.phase == "playing" else "turn by turn"
+        y = _fact(pen, x, y, width, "SPEED", f"×{session.speed:g} · {mode}")
+        if spec is None or not isinstance(spec.actions, Discrete):
+            return
+        y = _fact(pen, x, y, width, "LAST ACTION", spec.actions.meanings[session.action[0]] if session.action else "–")
+        for seat in range(spec.players):
+            y = self._paint_seat(pen, x, y, width, seat)
+
+    def _paint_seat(self, pen: Pen, x: int, y: int, width: int, seat: int) -> int:
+        session, spec = self.session, self.session.spec
+        assert spec is not None
+        label = f"SEAT {seat}" if spec.players > 1 else "KEYS"
+        if seat >= session.people:
+            return _fact(pen, x, y, width, label, f"plays at {RANDOM}")
+        pen.text(
+            (x, y),
+            label + (f" · {session.annotator if seat == 0 else 'second player'}" if spec.players > 1 else ""),
+            "label",
+            theme.MUTED,
+            width=width,
+        )
+        y += pen.px(38)
+        column = width // 2
+        words = control_words(spec, session.chords(seat))
+        for number, (key, meaning) in enumerate(words[:12]):
+            pen.hint((x + number % 2 * column, y + number // 2 * pen.px(38)), (key,), meaning, colour=theme.TEXT)
+        return y + (len(words[:12]) + 1) // 2 * pen.px(38) + pen.px(12)
+
+
+def _fact(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
+    """A small label with its value beneath; returns where the next one begins."""
+    pen.text((x, y), label, "label", theme.MUTED)
+    pen.text((x, y + pen.px(22)), words, "body", width=width)
+    return y + pen.px(68)

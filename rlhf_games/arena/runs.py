@@ -1,0 +1,118 @@
+"""What the arena shows of a training run: read from its files while the run writes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf_games.core.errors import UserError
+
+_POINTS = 80
+"""Scores that are kept for the curve."""
+_SCORE = "true_return"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where questions come from and answers go."""
+
+    store: str
+    """Path or URL of the store."""
+    folder: Path | None = None
+    """The run's folder, where there is one."""
+    name: str = ""
+    """What people call it."""
+    game: str = ""
+    """The run's game, ``family/game``; empty where it is not known."""
+    budget: int | None = None
+    """Answers that the run wants in all; None where it is not known."""
+
+
+class Learning(NamedTuple):
+    """How the agent does."""
+
+    step: int
+    """Game steps it has learned from."""
+    scores: tuple[float, ...]
+    """Mean true return of its recent episodes over time, oldest first; at most ``_POINTS``, evenly thinned."""
+
+
+def find_target(text: str, create: bool = False) -> Target:
+    """The run or store that a person means: a run's folder, a store's file, a folder with a ``store.sqlite``, or a database URL.
+
+    Raises:
+      UserError: there is nothing there.
+    """
+    if "://" in text:
+        return Target(text, name=text.rpartition("/")[2])
+    path = Path(text).expanduser()
+    if path.is_dir():
+        config = _config(path / "config.json")
+        if not (path / "store.sqlite").exists():
+            raise UserError(f"{path} holds no store.sqlite: name the folder of a run that has begun, or the file of a store")
+        game = config.get("game")
+        feedback = config.get("feedback")
+        budget = feedback.get("budget") if isinstance(feedback, dict) else None
+        name = game.get("name") if isinstance(game, dict) else ""
+        return Target(
+            str(path / "store.sqlite"),
+            path,
+            path.resolve().name,
+            str(name or ""),
+            budget if isinstance(budget, int) and budget > 0 else None,
+        )
+    if not path.exists() and not create:
+        raise UserError(f"{path} does not exist: name the folder of a run, or the file of a store")
+    return Target(str(path), name=path.stem)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # a folder with a store need not be a run
+    return table if isinstance(table, dict) else {}
+
+
+class MetricsTail:
+    """Follows a growing ``metrics.jsonl``; reads only what is new, and a torn last line when it has become whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._points: list[tuple[int, float]] = []
+
+    def poll(self) -> Learning | None:
+        """What is known now; None while nothing is. A file that became shorter (a run was resumed) is read from its beginning."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    self._offset, self._points = 0, []
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return self._known()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            self._take(line)
+        return self._known()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            table = json.loads(line)
+            step, score = table["step"], table.get(_SCORE)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if isinstance(step, int) and isinstance(score, int | float):
+            self._points.append((step, float(score)))
+
+    def _known(self) -> Learning | None:
+        if not self._points:
+            return None
+        last = len(self._points) - 1
+        count = min(_POINTS, len(self._points))
+        picked = [self._points[round(i * last / max(1, count - 1))][1] for i in range(count)]
+        return Learning(self._points[-1][0], tuple(picked))

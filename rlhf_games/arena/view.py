@@ -1,0 +1,54 @@
+"""What the window shows at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Press
+
+
+class View(Protocol):
+    """One screen. It answers every input with what to show next: another view, itself (None), or ``"back"``."""
+
+    @property
+    def title(self) -> str:
+        """For the window's title and the help."""
+        ...
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Everything it can be told, for the help; ``back`` and ``help`` belong to the window."""
+        ...
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key or button; ``command`` is what it means here when it went down."""
+        ...
+
+    def click(self, command: str) -> Next:
+        """Something clickable was clicked; ``shift+`` stands before the command where Shift was held."""
+        ...
+
+    def back(self) -> Next:
+        """Esc."""
+        ...
+
+    def focus(self, gained: bool) -> None:
+        """The window got or lost the keyboard, or the help was closed or opened."""
+        ...
+
+    def update(self) -> Next:
+        """Called sixty times a second."""
+        ...
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints; called after `update`. It never waits."""
+        ...
+
+    def close(self) -> None:
+        """The view is left: nothing it holds stays held. May take a moment. Safe to call twice."""
+        ...
+
+
+Next: TypeAlias = View | Literal["back"] | None

@@ -1,0 +1,77 @@
+"""``rlhf-games arena``, ``judge`` and ``play``: the window in which people play and judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+if TYPE_CHECKING:
+    from rlhf_games.arena.start import Person
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Open the arena: choose what to do for a run (judge its clips, play its game), or play any game."""
+
+    run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
+    """The folder of a run, or a store; left out: without a run."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    store: str = "runs/plays.sqlite"
+    """Where the episodes that you keep go."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        from rlhf_games.arena import runs, start
+
+        target = runs.find_target(self.run_folder) if self.run_folder else None
+        start.show(start.home(target, _person(self.annotator), self.store))
+        return 0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judge pairs of clips: which is better? Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
+    """The folder of a run, the file of a store, or a postgresql:// URL."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        from rlhf_games.arena import runs, start
+
+        target = runs.find_target(self.target)
+        start.show(start.judge(target, _person(self.annotator)))
+        return 0
+
+
+@dataclass(frozen=True)
+class Play:
+    """Play a game yourself and keep episodes as demonstrations. Opens a window; F1 lists the keys."""
+
+    game: Annotated[str, tyro.conf.Positional]
+    """family/game, as `rlhf-games games` lists it."""
+    annotator: str = ""
+    """Your name, as your episodes will carry it; remembered. Default: the remembered name, else the login name."""
+    store: str = "runs/plays.sqlite"
+    """Where the episodes that you keep go: a file (made when needed), a run's folder, or a postgresql:// URL."""
+    people: int = 1
+    """People at the keyboard, 1 or 2; seats that nobody sits in play uniformly random legal actions."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        from rlhf_games.arena import start
+
+        start.show(start.play(self.game, _person(self.annotator), self.store, self.people))
+        return 0
+
+
+def _person(annotator: str) -> Person:
+    from rlhf_games.arena import person, start
+
+    folder = person.settings_folder()
+    return start.Person(person.who(annotator, folder), start.read_keymap(folder))
