@@ -17,7 +17,8 @@ demo: $(READY)
 	$(BIN)/rlhf-games demo $(ARGS)
 
 bench: $(READY)
-	$(BIN)/rlhf-games bench $(ARGS)
+	$(BIN)/rlhf-games bench learner $(ARGS)
+	$(BIN)/rlhf-games bench atari
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
