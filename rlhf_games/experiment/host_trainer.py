@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from rlhf_games.core.agent import Agent, PyTree
 from rlhf_games.core.game import HostGame
@@ -173,7 +172,7 @@ class HostTrainer:
         """``[T, N, P]`` what the learner is paid."""
         rollout = experience.rollout
         # The pixel network does not look at the next observation: the present one stands in and nothing is copied.
-        after = rollout.observation if self.ensemble.pixels else _next_observations(experience)
+        after: Any = rollout.observation if self.ensemble.pixels else _next_observations(experience)
         transition = Transition(rollout.observation, rollout.action, after, jnp.asarray(experience.played.reward))
         total: jax.Array = self._reward(reward, _rows(transition), key)
         return total.reshape(rollout.reward.shape)
@@ -199,8 +198,8 @@ def _in_parts(reward: Any) -> Any:
     return paid
 
 
-def _next_observations(experience: HostExperience) -> NDArray[Any]:
-    """``[T, N, P, ...]`` after each step; at an episode's end its own last observation."""
+def _next_observations(experience: HostExperience) -> Any:
+    """NumPy ``[T, N, P, ...]`` after each step; at an episode's end its own last observation."""
     return np.stack([experience.next_observation(t) for t in range(len(experience.rollout.reward))])
 
 

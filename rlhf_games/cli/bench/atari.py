@@ -112,7 +112,7 @@ class BenchAtari:
             nonlocal learner
             begin = time.perf_counter()
             learner, _ = bench.trainer.train(learner, reward, updates=self.updates, begin=0.0, end=0.1)
-            jax.block_until_ready(bench.trainer.policy(learner))
+            jax.block_until_ready(bench.trainer.policy(learner))  # type: ignore[no-untyped-call]
             return time.perf_counter() - begin
 
         return train
