@@ -98,6 +98,7 @@ VERBS = [
     ["--help"],
     ["games"],
     ["new", "my-lab"],
+    ["demo", "--steps", "8192", "--answers", "8", "--out", "shown"],
 ]
 """Command lines that must work from the wheel alone, in an empty folder; heavier verbs join with a tiny budget."""
 
