@@ -41,7 +41,9 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
 
 
 def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
-    """Builds ``cls`` from a TOML file (None: from its defaults), with ``overrides`` as ``--set a.b=value`` gives them put on top, the last one winning.
+    """Builds ``cls`` from a TOML file (None: from its defaults), with ``overrides`` as ``--set a.b=value`` gives them put on top.
+
+    The last one of a key wins.
 
     Raises:
       UserError: the file cannot be read or is not TOML, an override is malformed, or as in ``from_mapping``.
@@ -129,7 +131,15 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
     try:
         return cls(**values)
     except (ValueError, TypeError, OverflowError) as error:  # a check in __post_init__
-        raise source.refuse(key, str(error)) from error
+        raise _refused(source, key, known, str(error)) from error
+
+
+def _refused(source: _Source, key: str, known: Mapping[str, Any], problem: str) -> UserError:
+    """The error of a check that begins with the name of the field that it refuses, or speaks of the whole table."""
+    found = re.match(r"[A-Za-z_][\w.]*\w", problem)
+    if found is None or found[0].partition(".")[0] not in known:
+        return source.refuse(key, problem)
+    return source.refuse(_join(key, found[0]), problem[found.end() :].lstrip(" :"))
 
 
 def _convert(hint: Any, value: Any, key: str, source: _Source) -> Any:

@@ -90,19 +90,27 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
-        began = time.monotonic()
         loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
-        latest = checkpoints.latest()
-        if latest is not None:
-            loop.restore(*checkpoints.restore(latest, loop.state))
-        resume = None if latest is None and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
-        with MetricsWriter(run, resume_step=resume) as metrics:
-            if not loop.run(lambda progress: _keep(loop, progress, metrics, checkpoints, report), interruption):
-                run.set_status("stopped", "interrupted")
-                return None
-        summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
-        write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
-        return summary
+        with loop.store:
+            return _go_on(run, loop, checkpoints, report, interruption)
+
+
+def _go_on(
+    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption
+) -> dict[str, Any] | None:
+    """What `execute` does, once everything is open."""
+    began, experiment = time.monotonic(), loop.experiment
+    latest = checkpoints.latest()
+    if latest is not None:
+        loop.restore(*checkpoints.restore(latest, loop.state))
+    resume = None if latest is None and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
+    with MetricsWriter(run, resume_step=resume) as metrics:
+        if not loop.run(lambda progress: _keep(loop, progress, metrics, checkpoints, report), interruption):
+            run.set_status("stopped", "interrupted")
+            return None
+    summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
+    write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
+    return summary
 
 
 def _keep(loop: FeedbackLoop, progress: Progress, metrics: MetricsWriter, checkpoints: Checkpoints, report: Report) -> None:

@@ -138,7 +138,9 @@ class Experiment:
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
         if self.updates >= _MOST_UPDATES:
-            raise ValueError(f"steps = {self.steps} makes {self.updates} updates in an iteration: set iterations higher, or steps lower")
+            raise ValueError(
+                f"steps gives {self.updates} updates in an iteration, too many to count: set iterations higher, or steps lower"
+            )
         if self.model.members < 2 and self.learns_from_people and self.feedback.query.strategy in _COMPARE_MEMBERS:
             raise ValueError(f"feedback.query.strategy {self.feedback.query.strategy!r} compares members: set model.members to 2 or more")
         _refuse_infinite(self, "")

@@ -189,8 +189,6 @@ def test_what_an_arm_without_feedback_is_paid(make_loop: MakeLoop, source: str) 
     assert loop.store.query_ids() == [], "nobody is asked"
     weights = [0.5 * (source == name) for name in ("learned", "true", "constant", "random")]
     assert [state.weights.tolist() for state in paid.states] == [weights] * loop.experiment.iterations
-        [0.0, *(0.5 * (source == name) for name in ("true", "constant", "random"))]
-    ] * 4
     mean, std = (np.array([entry[f"reward/{name}"] for entry in metrics]) for name in ("mean", "std"))
     if source == "constant":
         np.testing.assert_array_equal((mean, std), ([0.5] * 4, [0.0] * 4))
