@@ -86,7 +86,11 @@ def run_demo(experiment: Experiment, folder: str | Path, watch: Watch, until: Ca
             result = run_arm(bench, arm, _store_path(unfinished, arm), watch.goes_on, until)
             if result is None:
                 return None
-            stores.callback(result.loop.store.close)
+            if arm.experiment.learns_from_people:
+                stores.callback(result.loop.store.close)
+            else:  # nothing was asked
+                result.loop.store.close()
+                _store_path(unfinished, arm).unlink()
             results.append(result)
             watch.ends(result)
         watch.says("drawing")

@@ -77,7 +77,7 @@ def test_the_answers_are_kept(written: Path) -> None:
     for name in ("feedback", "random-labels"):
         with Store.open(written / "answers" / f"{name}.sqlite", create=False) as store:
             assert len(store.answers().answers) == ANSWERS
-    assert {path.suffix for path in (written / "answers").iterdir()} == {".sqlite"}
+    assert {path.name for path in (written / "answers").iterdir()} == {"feedback.sqlite", "random-labels.sqlite"}
 
 
 @pytest.mark.parametrize("words", [["--answers", "3"], ["--steps", "0"], ["--seed", "-1"]], ids=" ".join)
