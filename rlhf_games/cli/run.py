@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
+    from rlhf_games.experiment.build import Bench
     from rlhf_games.experiment.rundir import RunDirectory
 
 
@@ -28,6 +29,7 @@ class Run:
 
     def run(self) -> int:
         """Makes the run's folder and executes it."""
+        from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import load_experiment
         from rlhf_games.experiment.runner import create_run
         from rlhf_games.experiment.spec import Experiment
@@ -35,7 +37,8 @@ class Run:
         changes = [*self.set, *([f'feedback.teacher="{self.teacher}"'] if self.teacher else [])]
         experiment: Experiment = load_experiment(self.experiment, changes)
         folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return _execute(create_run(experiment, folder))
+        bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
+        return _execute(create_run(experiment, folder), bench)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Resume:
         return _execute(RunDirectory.open(self.folder))
 
 
-def _execute(folder: RunDirectory) -> int:
+def _execute(folder: RunDirectory, bench: Bench | None = None) -> int:
     from rich.console import Console
 
     from rlhf_games.cli.progress import run_progress
@@ -61,7 +64,7 @@ def _execute(folder: RunDirectory) -> int:
     with run_progress(experiment_of(folder)) as progress:
         interruption = Interruption(progress.say)
         with interruption.listening():
-            summary = execute(folder, progress, interruption)
+            summary = execute(folder, progress, interruption, bench)
     console = Console()
     if summary is None:
         console.print(f"stopped; go on with: rlhf-games resume {folder.path}")

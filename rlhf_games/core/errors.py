@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST_LISTED = 30
+
 
 class UserError(Exception):
     """Something a person can mend: the message says what was wrong, where, and how to mend it.
@@ -14,9 +16,11 @@ class UserError(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Returns ``"; did you mean 'x'?"`` for the known word closest to ``word``, or the list of known words."""
+    """Returns ``"; did you mean 'x'?"`` for the known word closest to ``word``, or the list of known words (of many, the first)."""
     choices = sorted(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
+    if len(choices) > _MOST_LISTED:
+        choices = [*choices[:_MOST_LISTED], f"and {len(choices) - _MOST_LISTED} more"]
     return f"; known are: {', '.join(choices)}" if choices else "; none are known here"
