@@ -18,7 +18,8 @@ from rlhf_games.arena.theme import Colour, Style
 Anchor: TypeAlias = Literal["topleft", "midtop", "topright", "midleft", "center", "midright", "bottomleft", "midbottom", "bottomright"]
 _CAPS = {
     "left": "←", "right": "→", "up": "↑", "down": "↓", "space": "Space", "backspace": "⌫", "escape": "Esc", "return": "Enter", "tab": "Tab",
-    "delete": "Del", "dpleft": "◀", "dpright": "▶", "dpup": "▲", "dpdown": "▼", "page up": "PgUp", "page down": "PgDn", "leftstick": "L3", "rightstick": "R3",
+    "delete": "Del", "dpleft": "◀", "dpright": "▶", "dpup": "▲", "dpdown": "▼", "page up": "PgUp",
+    "page down": "PgDn", "leftstick": "L3", "rightstick": "R3",
 }  # fmt: skip
 _BLADES = 12
 

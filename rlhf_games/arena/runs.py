@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,15 +82,16 @@ class MetricsTail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = 0
+        self._offset = self._inode = 0
         self._points: list[tuple[int, float]] = []
 
     def poll(self) -> Learning | None:
-        """What is known now; None while nothing is. A file that became shorter (a run was resumed) is read from its beginning."""
+        """What is known now; None while nothing is. A file in the old one's place (a run was resumed) is read from its beginning."""
         try:
             with self._path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
-                    self._offset, self._points = 0, []
+                about = os.fstat(file.fileno())
+                if about.st_ino != self._inode or about.st_size < self._offset:
+                    self._inode, self._offset, self._points = about.st_ino, 0, []
                 file.seek(self._offset)
                 data = file.read()
         except OSError:

@@ -1,0 +1,174 @@
+"""Pictures of every view for the documentation: ``python -m rlhf_games.arena.screenshots [FOLDER]``, no screen needed.
+
+Real sessions, real games, real answers; only the window is not shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+
+import pygame
+
+from rlhf_games import workspace
+from rlhf_games.arena import start
+from rlhf_games.arena.app import App
+from rlhf_games.arena.judge_view import JudgeView
+from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.play_view import PlayView
+from rlhf_games.arena.runs import find_target
+
+_PATIENCE = 180.0
+"""Seconds until a picture that does not come counts as missing."""
+_SCORES = (0.4, 0.5, 0.9, 0.8, 1.4, 1.9, 1.8, 2.6, 3.1, 3.0, 3.9, 4.4, 4.3, 4.8)
+"""What the made-up run in the pictures has reached so far."""
+
+
+def main(folder: Path) -> None:
+    """Writes ``arena-*.png`` into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = _make_run(Path(scratch))
+        _take(folder, run, Path(scratch) / "plays.sqlite")
+
+
+def _take(folder: Path, run: Path, plays: Path) -> None:
+    person = start.Person("ann", Keymap())
+    target = find_target(str(run))
+    camera = Camera(App(start.home(target, person, plays)), folder)
+    camera.wait(lambda: camera.seconds > 2.0)
+    camera.shoot("home")
+    camera.press(pygame.K_RETURN)
+    camera.wait(lambda: isinstance(camera.view, JudgeView) and camera.view.session.ahead >= 3)
+    camera.press(pygame.K_LEFT)
+    camera.wait(lambda: camera.judge.session.given == 1 and camera.judge.session.phase == "showing")
+    camera.press(pygame.K_RIGHT, pygame.KMOD_SHIFT)
+    camera.wait(lambda: camera.judge.session.given == 2 and camera.judge.session.phase == "showing")
+    seen = camera.seconds
+    camera.wait(lambda: camera.seconds > seen + 2.2)
+    camera.shoot("judge")
+    camera.press(pygame.K_F1)
+    camera.shoot("help")
+    camera.press(pygame.K_ESCAPE)
+    camera.press(pygame.K_ESCAPE)
+    camera.app.close()
+    camera = Camera(App(start.games(person, plays)), folder)
+    for letter in "atari":
+        camera.press(pygame.key.key_code(letter))
+    camera.shoot("games")
+    camera.app.close()
+    for name, game, keys, seconds in (
+        ("play", "atari/breakout", (pygame.K_SPACE, pygame.K_LEFT), 2.6),
+        ("play-minatar", "minatar/asterix", (pygame.K_UP,), 2.0),
+        ("play-board", "board/connect_four", (pygame.K_4,), 2.0),
+    ):
+        _shoot_game(name, start.play(game, person, plays), folder, keys, seconds)
+
+
+def _shoot_game(name: str, view: object, folder: Path, keys: tuple[int, ...], seconds: float) -> None:
+    assert isinstance(view, PlayView)
+    camera = Camera(App(view), folder)
+    camera.wait(lambda: view.session.phase in ("ready", "playing"))
+    for key in keys:
+        camera.hold(key)
+    begun = camera.seconds
+    camera.wait(lambda: camera.seconds > begun + seconds)
+    camera.shoot(name)
+    camera.press(pygame.K_r)
+    camera.shoot(f"{name}-keep")
+    camera.app.close()
+
+
+class Camera:
+    """Drives an app and writes down what it shows."""
+
+    def __init__(self, app: App, folder: Path) -> None:
+        self.app, self._folder, self._begun = app, folder, time.monotonic()
+
+    @property
+    def view(self) -> object:
+        """What is shown."""
+        return self.app.view
+
+    @property
+    def judge(self) -> JudgeView:
+        """The same where it is the judge's view."""
+        assert isinstance(self.app.view, JudgeView)
+        return self.app.view
+
+    @property
+    def seconds(self) -> float:
+        """Since the window opened."""
+        return time.monotonic() - self._begun
+
+    def hold(self, key: int, mod: int = 0) -> None:
+        """A key goes down."""
+        name = pygame.key.name(key)
+        self.app.take(pygame.Event(pygame.KEYDOWN, key=key, mod=mod, unicode=name if len(name) == 1 else ""))
+        self.app.frame()
+
+    def press(self, key: int, mod: int = 0) -> None:
+        """A key goes down and up."""
+        self.hold(key, mod)
+        self.app.take(pygame.Event(pygame.KEYUP, key=key, mod=mod, unicode=""))
+        self.app.frame()
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Lets the app run; raises ``TimeoutError`` where nothing comes of it."""
+        deadline = time.monotonic() + _PATIENCE
+        while not until():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the view {self.view} did not get ready in {_PATIENCE:.0f} s")
+            self.app.frame()
+            time.sleep(1 / 60)
+
+    def shoot(self, name: str) -> None:
+        """Writes ``arena-<name>.png``."""
+        self.app.frame()
+        surface = pygame.display.get_surface()
+        assert surface is not None
+        path = self._folder / f"arena-{name}.png"
+        pygame.image.save(surface, path)
+        print(path)
+
+
+def _make_run(folder: Path) -> Path:
+    """A folder as a training run on Atari Breakout keeps it, with pairs that wait."""
+    import numpy as np
+
+    from rlhf_games.feedback.store import QueryDraft, Store
+    from rlhf_games.replay.clip import Clip, Segment
+    from rlhf_games.replay.recorder import SessionRecorder
+
+    run = folder / "breakout-preferences"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"game": {"name": "atari/breakout"}, "feedback": {"budget": 700}}))
+    lines = [json.dumps({"step": 10_000 * (i + 1), "time": 0, "true_return": score}) for i, score in enumerate(_SCORES)]
+    (run / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
+    game = workspace.load_game("atari/breakout")
+    replays = []
+    for seed in range(4):
+        session, rng = game.open(seed), np.random.default_rng(seed)
+        recorder = SessionRecorder(session, seed, player=("agent",))
+        for t in range(150):
+            recorder.step(np.array([1 if t % 20 == 0 else rng.integers(0, 4)], np.int32))
+        replays.append(recorder.replay())
+    with Store.open(run / "store.sqlite") as store:
+        store.add_replays(replays)
+        clips = [Clip((Segment(replay.id, first, 60),)) for replay in replays for first in (20, 85)]
+        pairs = list(itertools.combinations(clips, 2))
+        store.post_queries([QueryDraft("preference", pair) for pair in pairs], np.random.default_rng(0))
+    return run
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("docs/images"))

@@ -1,0 +1,202 @@
+"""Keys, clocks, people and what is read of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlhf_games.arena.clock import StepClock
+from rlhf_games.arena.films import Footage
+from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action, find
+from rlhf_games.arena.pen import cap, fit
+from rlhf_games.arena.person import settings_folder, who
+from rlhf_games.arena.playback import REST, SPEEDS, Playback, next_speed
+from rlhf_games.arena.runs import MetricsTail, find_target
+from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.rundir import write_atomically
+
+from .conftest import Films, Time
+
+KNOWN = {"judge": ["left", "right"], "play": ["pause"]}
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "keys.toml").write_text(text)
+    return tmp_path / "keys.toml"
+
+
+def test_a_person_can_choose_their_keys(tmp_path: Path) -> None:
+    keymap = Keymap.read(write(tmp_path, '[judge]\nleft = ["h", "left"]\n[seat1]\nup = "i"\n'), KNOWN)
+    commands = keymap.commands("judge", [Command("left", ("left",), ""), Command("right", ("right",), "")])
+    assert [command.keys for command in commands] == [("h", "left"), ("right",)]
+    assert keymap.seat(1, {"up": 0, "space+left": 1}) == {frozenset({"i"}): 0, frozenset({"f", "a"}): 1}
+    assert keymap.seat(0, {"up": 0}) == {frozenset({"up"}): 0}
+    assert Keymap.read(tmp_path / "none.toml", KNOWN) == Keymap()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[judge]\nlef = 'a'", "no command 'lef'; did you mean 'left'"),
+        ("[jugde]\nleft = 'a'", "no section [jugde]; did you mean 'judge'"),
+        ("[judge]\nleft = 3", "name of a key in quotes, got 3"),
+        ("judge = 1", "must be a section"),
+        ("[judge", "cannot be read"),
+        ("[seat1]\nup = ''", "name of a key"),
+    ],
+)
+def test_wrong_key_files_are_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Keymap.read(write(tmp_path, text), KNOWN)
+    assert complaint in str(caught.value)
+    assert "keys.toml" in str(caught.value)
+
+
+def test_commands_are_found_on_every_keyboard_and_games_take_theirs() -> None:
+    commands = (Command("slower", ("[",), ""), Command("left", ("left",), ""), Command("clearly", ("shift+left",), ""))
+    assert find(commands, Press("8", True, "[")) == "slower", "AltGr and 8 on a German keyboard"
+    assert find(commands, Press("left", True, shift=True)) == "clearly"
+    assert find(commands, Press("left", True)) == "left"
+    assert find(commands, Press("x", True)) is None
+    assert Keymap().commands("play", commands, taken={"left"})[1].keys == ()
+
+
+def test_chords() -> None:
+    chords = {frozenset({"a"}): 1, frozenset({"b"}): 2, frozenset({"a", "b"}): 3}
+    held = HeldKeys()
+    assert held.press("a", True)
+    assert not held.press("a", True), "a key cannot go down twice"
+    held.press("b", True)
+    assert chosen_action(chords, held.take()) == 3
+    held.press("b", False)
+    assert chosen_action(chords, held.take()) == 1
+    assert chosen_action(chords, held.take(taps_only=True)) is None
+    assert held.clear() == ("a",)
+    assert chosen_action(chords, held.take()) is None
+
+
+def test_steps_are_even_and_missed_ones_are_not_made_up_for() -> None:
+    now = Time(0.0)
+    clock = StepClock(8.0, now)
+    taken = []
+    for tick in range(40):
+        now.now = tick / 32
+        taken += [tick] if clock.due() else []
+    assert taken == list(range(0, 40, 4))
+    now.now = 5.0
+    assert [clock.due(), clock.due()] == [True, False]
+    clock.set_rate(16.0)
+    assert clock.remaining == 1 / 16
+    clock.restart()
+    now.now += 0.06
+    assert not clock.due()
+
+
+def test_clips_play_together_and_begin_again_together(films: Films, ask: Any, store: Any) -> None:
+    import numpy as np
+
+    def film(count: int, fps: float) -> Footage:
+        return Footage(np.zeros((count, 2, 2, 3), np.uint8), fps, "g", 1, False)
+
+    now = Time(0.0)
+    playback = Playback(now)
+    playback.load([film(10, 10.0), film(40, 20.0)])
+    seen = []
+    for tick in range(60):
+        now.now = tick / 20 + 1e-6
+        playback.tick()
+        seen.append((playback.frame(0), playback.frame(1)))
+    assert seen[:4] == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert seen[30] == (9, 30), "the shorter one waits on its last picture"
+    assert seen[45] == (9, 39)
+    assert playback.duration == 2.0
+    restart = round((2.0 + REST) * 20)
+    assert seen[restart] == (0, 0)
+    playback.step(1)
+    assert playback.paused
+    at = playback.frame(1)
+    playback.step(1)
+    assert playback.frame(1) == at + 1
+    playback.step(-1)
+    playback.step(-1)
+    assert playback.frame(1) == at - 1
+    for _ in range(200):
+        playback.step(1)
+    assert (playback.frame(0), playback.frame(1)) == (9, 39)
+    now.now += 100
+    playback.tick()
+    assert playback.frame(1) == 39, "paused"
+
+
+def test_speeds() -> None:
+    assert (SPEEDS[0], SPEEDS[-1]) == (0.1, 4.0)
+    assert next_speed(1.0, True) == 1.5
+    assert next_speed(4.0, True) == 4.0
+    assert next_speed(0.1, False) == 0.1
+
+
+def test_pictures_grow_by_whole_numbers() -> None:
+    assert fit((160, 210), (500, 640)) == ((480, 630), True)
+    assert fit((160, 210), (100, 1000)) == ((100, 131), False)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("left", "←"), ("shift+left", "⇧ ←"), ("a", "A"), ("f1", "F1"), ("pad:a", "pad A"), ("shift+pad:dpleft", "pad L1+◀")]
+)
+def test_key_caps(key: str, shown: str) -> None:
+    assert cap(key) == shown
+
+
+def test_the_name_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "login")
+    folder = settings_folder()
+    assert who("", folder) == "login"
+    assert who("Ann B", folder) == "Ann B"
+    assert who("", folder) == "Ann B"
+    for wrong in (" x", "a\nb", "x" * 101):
+        with pytest.raises(UserError, match="--annotator"):
+            who(wrong, folder)
+
+
+def test_scores_are_read_while_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tail = MetricsTail(path)
+    assert tail.poll() is None
+    path.write_text('{"step": 1, "true_return": null}\n{"step": 2, "true_re')
+    assert tail.poll() is None
+    with path.open("a") as file:
+        file.write('turn": 0.5}\nnonsense\n[]\n{"step": 3, "true_return": 1.5}\n{"st')
+    found = tail.poll()
+    assert found is not None
+    assert (found.step, found.scores) == (3, (0.5, 1.5))
+    write_atomically(path, "".join(json.dumps({"step": i, "true_return": i}) + "\n" for i in range(4)))
+    found = tail.poll()
+    assert found is not None
+    assert found.scores == (0.0, 1.0, 2.0, 3.0), "a run that was resumed"
+    with path.open("a") as file:
+        file.write("".join(json.dumps({"step": i, "true_return": i}) + "\n" for i in range(4, 1000)))
+    found = tail.poll()
+    assert found is not None
+    assert len(found.scores) == 80
+    assert (found.scores[0], found.scores[-1]) == (0.0, 999.0)
+
+
+def test_runs_and_stores_are_told_apart(tmp_path: Path) -> None:
+    run = tmp_path / "breakout"
+    run.mkdir()
+    with pytest.raises(UserError, match=r"holds no store\.sqlite"):
+        find_target(str(run))
+    (run / "store.sqlite").write_bytes(b"")
+    (run / "config.json").write_text('{"game": {"name": "minatar/breakout"}, "feedback": {"budget": 700}}')
+    target = find_target(str(run))
+    assert (target.name, target.game, target.budget, target.folder) == ("breakout", "minatar/breakout", 700, run)
+    (run / "config.json").write_text("[]")
+    assert find_target(str(run)).budget is None
+    assert find_target(str(run / "store.sqlite")).folder is None
+    assert find_target("postgresql://me@host/name").name == "name"
+    with pytest.raises(UserError, match="does not exist"):
+        find_target(str(tmp_path / "nowhere"))
