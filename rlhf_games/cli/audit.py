@@ -22,7 +22,7 @@ class Audit:
     """Leak audit: train on constant rewards, on noise and on the true score, with episode ends visible and hidden.
 
     Where an agent that is told nothing plays about as well as one that is paid the score, results under feedback prove nothing about
-    the feedback. Writes audit.json and a picture per game; about 1 minute per game and seed for MinAtar at 200,000 steps.
+    the feedback. Writes audit.json and pictures.
     """
 
     games: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="GAME")]
