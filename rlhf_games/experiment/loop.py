@@ -26,7 +26,8 @@ from rlhf_games.feedback.teachers import Teacher, clip_rewards
 from rlhf_games.replay.clip import Clip
 from rlhf_games.reward.dataset import PairDataset
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale
-from rlhf_games.reward.fit import FitState, fit, initial_state
+from rlhf_games.reward.fit import FitReport, FitState, fit, initial_state
+from rlhf_games.reward.skill import Skill, skill
 from rlhf_games.reward.sources import RewardState, reward_state
 
 POLL_SECONDS = 0.2
@@ -77,7 +78,7 @@ class FeedbackLoop:
         self._asked = 0
         self.teacher = self._teacher()
         self.iteration = 0
-        self.fitted = False
+        self.trusted = False
 
     def _teacher(self) -> Teacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
@@ -139,7 +140,7 @@ class FeedbackLoop:
         """Everything needed to go on later: arrays, and JSON values beside them. Only between iterations."""
         extra = {
             "iteration": self.iteration,
-            "fitted": self.fitted,
+            "trusted": self.trusted,
             "asked": self._asked,
             "asker": self.asker.state(self._policy) if self.experiment.learns_from_people else None,
             "trainer": self.trainer.extra_state(self.state.learner),
@@ -149,7 +150,7 @@ class FeedbackLoop:
     def restore(self, state: LoopState, extra: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint of the same experiment; answers are read again from the store."""
         self.state = state
-        self.iteration, self.fitted, self._asked = extra["iteration"], extra["fitted"], extra["asked"]
+        self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
         self.trainer.restore_extra(state.learner, extra["trainer"])
         if extra["asker"] is not None:
             self.asker.restore(extra["asker"], self.iteration)
@@ -170,7 +171,7 @@ class FeedbackLoop:
 
     def _reward(self) -> RewardState:
         weights = self.experiment.reward
-        if not self.fitted:  # an unfitted model's output would be noise that the agent learns to please
+        if not self.trusted:  # what a model without skill gives is noise, and the agent would learn to please it
             weights = replace(weights, learned=0.0)
         return reward_state(weights, self.state.model.params)
 
@@ -204,8 +205,12 @@ class FeedbackLoop:
         outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
         params = calibrated(fitted.params, jnp.asarray(outputs), anchor=e.model.anchor, spread=e.model.spread)
         self.state = self.state._replace(model=fitted._replace(params=params), key=key)
-        self.fitted = True
+        known = self._skill(report)
+        self.trusted = known.convinces(e.model.trust)
         return {
+            "reward_model/skill": known.gain,
+            "reward_model/skill_error": known.error,
+            "reward_model/trusted": float(self.trusted),
             "reward_model/train_loss": float(np.mean(report.train_loss)),
             "reward_model/holdout_loss": float(np.mean(report.holdout_loss)),
             "reward_model/epochs": float(report.epochs),
@@ -213,6 +218,12 @@ class FeedbackLoop:
             "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
             **measured(self.ensemble, params, self.data, outputs, e.model.fit.noise),
         }
+
+    def _skill(self, report: FitReport) -> Skill:
+        """What the hold-out says of the model."""
+        measured = np.asarray(report.holdout_measured)
+        label = np.asarray(self.data.comparisons().label)[: len(self.data)][~self.data.holdout]
+        return skill(np.asarray(report.holdout_log_prob)[:, measured], np.asarray(report.holdout_label)[measured], label)
 
 
 _outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

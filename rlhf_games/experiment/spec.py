@@ -74,11 +74,18 @@ class ModelConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     spread: float = 0.3
     """Standard deviation that the learned reward has on the present policy's steps."""
+    trust: float = 2.0
+    """The learned reward is paid only while the model predicts held-out answers better than chance, by this many standard errors.
+
+    0: always.
+    """
     anchor: Anchor = "median"
     """Which step of the present policy is worth 0: the ``median`` one, the ``mean`` one, or ``none`` (whatever the network says)."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "members")
+        if not self.trust >= 0:
+            raise ValueError(f"trust must be at least 0, got {self.trust}")
         if not self.spread > 0:
             raise ValueError(f"spread must be above 0, got {self.spread}")
 

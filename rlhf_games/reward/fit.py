@@ -94,6 +94,12 @@ class FitReport(NamedTuple):
     """``[]`` int32 passes made."""
     weight_decay: jax.Array
     """``[M]`` penalty at the end."""
+    holdout_log_prob: jax.Array
+    """``[M, H]`` log-probability of each hold-out label at the kept weights; without meaning where ``holdout_measured`` is False."""
+    holdout_label: jax.Array
+    """``[H]`` int32."""
+    holdout_measured: jax.Array
+    """``[H]`` bool: False on padding."""
 
 
 class _Loop(NamedTuple):
@@ -226,5 +232,7 @@ def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comp
         return _Loop(state, best, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
 
     end = jax.lax.while_loop(go_on, body, first)
-    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay)
+    held = _rows(data, jnp.argsort(~data.holdout)[:capacity])
+    kept = log_probs(ensemble, end.best, held, config.noise)
+    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, kept, held.label, held.holdout)
     return FitState(end.best, end.state.optimiser), report

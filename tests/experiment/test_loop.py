@@ -110,18 +110,18 @@ def test_async_never_waits_and_takes_what_has_come(make_loop: MakeLoop, monkeypa
         raise AssertionError("the learner waited")
 
     monkeypatch.setattr("rlhf_games.experiment.loop.time.sleep", sleep)
-    loop = make_loop(tiny(feedback__mode="async", feedback__teacher="human"))
+    loop = make_loop(tiny(feedback__mode="async", feedback__teacher="human", model__trust=0.0))
     first = loop.step()
     assert first is not None
     assert first["answers"] == 0
     assert "reward_model/train_loss" not in first
     assert (first["reward/mean"], first["reward/std"]) == (0.0, 0.0), "a model that nobody has taught pays nothing"
-    scripted = make_loop(tiny(feedback__mode="async"))  # answers the questions of the same store, as another process would
+    scripted = make_loop(tiny(feedback__mode="async", model__trust=0.0))  # answers as another process would
     assert scripted.teacher is not None
     assert scripted.teacher.answer_pending(5) == 5
     second = loop.step()
     assert second is not None
-    assert (second["answers"], loop.fitted) == (5, True)
+    assert (second["answers"], loop.trusted) == (5, True)
     assert second["reward/std"] > 0
     assert run(loop)[-1]["answers"] == 5
 
