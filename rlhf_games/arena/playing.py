@@ -127,7 +127,8 @@ class PlaySession:
         self._store: Store | None = None
         self._game: Game | None = None
         self._closed = False
-        self._job: Future[Any] | None = worker.submit(self._prepare)
+        self._job: Future[Any] | None = None
+        self._ticks = 0
 
     # On the worker
 
@@ -277,6 +278,9 @@ class PlaySession:
         """Takes in what the worker has finished, and decides when it is time."""
         if self._closed:
             return
+        self._ticks += 1
+        if self._ticks == 2:  # the first frame is on the screen: now the game (and JAX with it) may be imported
+            self._job = self._worker.submit(self._prepare)
         self._collect()
         if self.phase == "playing" and self._job is None:
             self._play()

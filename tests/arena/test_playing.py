@@ -28,7 +28,8 @@ def play(store: Store, clock: Time, line: Line) -> Iterator[Play]:
         seeds = iter(range(5, 1000))
         fields: dict[str, Any] = {"now": clock, "wall": clock, "seeds": lambda: next(seeds)} | more
         session = PlaySession(lambda: game, lambda: store, "ann", worker or Inline(), **fields)
-        session.tick()
+        for _ in range(3):
+            session.tick()
         made.append(session)
         return session
 

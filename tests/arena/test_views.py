@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -47,7 +49,7 @@ def playing(show: Show, clock: Time, store: Store, line: Line) -> Callable[..., 
         session = PlaySession(lambda: game, lambda: store, "ann", Inline(), now=clock, wall=clock, **more)
         view = PlayView(session, Keymap(), "Line", "Go right.", clock)
         app = show(view, clock)
-        pump(app, 2)
+        pump(app, 3)
         return app, view
 
     return make
@@ -268,7 +270,7 @@ def test_keys_of_the_game_are_no_commands(show: Show, clock: Time, store: Store)
     session = PlaySession(lambda: game, lambda: store, "ann", Inline(), now=clock, wall=clock)
     view = PlayView(session, Keymap(), "Line", "", clock)
     app = show(view, clock)
-    pump(app, 2)
+    pump(app, 3)
     press(app, pygame.K_p, text="p", up=False)
     later(app, clock, 0.1)
     assert game.opened[-1].actions == [[2], [2]]
@@ -370,3 +372,26 @@ def test_play_names_the_nearest_game() -> None:
         start.play("minatar/brakout", person)
     with pytest.raises(UserError, match="--people"):
         start.play("minatar/breakout", person, people=2)
+
+
+FIRST_FRAME = """
+import sys, time
+from rlhf_games.arena import start
+from rlhf_games.arena.app import App
+from rlhf_games.arena.keys import Keymap
+view = start.play(sys.argv[1], start.Person("ann", Keymap()), sys.argv[2])
+app = App(view)
+app.frame()
+before = "jax" in sys.modules
+while view.session.phase == "opening":
+    app.frame()
+    time.sleep(0.01)
+print(before, "jax" in sys.modules, view.session.phase)
+app.close()
+"""
+
+
+def test_the_first_frame_does_not_wait_for_jax(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FIRST_FRAME, "minatar/breakout", str(tmp_path / "plays.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False True ready"
