@@ -72,7 +72,7 @@ class App:
             return
         if self.view.title != self._title:
             self._title = self.view.title
-            pygame.display.set_caption(f"{self._title} · rlhf-games")
+            pygame.display.set_caption(f"rlhf-games: {self._title}")
         if self.helping:
             draw_help(self.canvas, self.view)
         else:
