@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench screenshots lock clean
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
@@ -19,6 +19,9 @@ demo: $(READY)
 bench: $(READY)
 	$(BIN)/rlhf-games bench learner $(ARGS)
 	$(BIN)/rlhf-games bench atari
+
+screenshots: $(READY)
+	$(BIN)/python -m rlhf_games.arena.screenshots docs/images
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -20,7 +20,7 @@ class _Part(NamedTuple):
 
 
 class Canvas:
-    """Paints on a surface and knows which rectangles changed. Parts of one scene must not overlap."""
+    """Paints on a surface and knows which rectangles changed."""
 
     def __init__(self, surface: pygame.Surface) -> None:
         self._surface = surface
@@ -67,8 +67,11 @@ class Canvas:
             self._scene = scene
             self.clear()
 
-    def part(self, name: str, rect: Rect, key: Hashable, paint: Callable[[Pen], Any]) -> None:
-        """Paints one part where ``rect`` or ``key`` differ from last time."""
+    def part(self, name: str, rect: Rect, key: Hashable, paint: Callable[[Pen], Any], ground: theme.Colour = theme.BACKGROUND) -> None:
+        """Paints one part on a plain ``ground`` where ``rect`` or ``key`` differ from last time.
+
+        A part that lies on another one must be painted after it, and its key must hold the other's.
+        """
         area = rect.clip(self._surface.get_rect())
         place = (area.x, area.y, area.w, area.h)
         before = self._parts.get(name)
@@ -78,7 +81,7 @@ class Canvas:
         self._parts[name] = _Part(place, key, clicks)
         if area.w <= 0 or area.h <= 0:
             return
-        self._surface.fill(theme.BACKGROUND, area)
+        self._surface.fill(ground, area)
         paint(Pen(self._surface.subsurface(area), self._fonts, self.scale, area.topleft, clicks))
         self._changed.append(area)
 

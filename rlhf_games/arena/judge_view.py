@@ -14,7 +14,7 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
-from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playback import next_speed
 from rlhf_games.arena.runs import Learning
 from rlhf_games.arena.view import Next
@@ -50,12 +50,10 @@ _ANSWERS: dict[str, tuple[Choice, int]] = {
 
 
 class _Card(NamedTuple):
-    """What is seen of one clip now; decides whether it must be painted again."""
+    """What is seen around one clip now; decides whether it must be painted again."""
 
     query: int
     place: int
-    frame: int
-    share: float
     mark: str
     over: bool
     bars: bool
@@ -227,9 +225,28 @@ class JudgeView:
         width = (stage.w - gap) // 2
         for place, side in enumerate(_SIDES):
             rect = Rect(stage.x + place * (width + gap), stage.y, width, stage.h)
-            share = round(playback.share(place), 3) if self._bars else 0.0
-            card = _Card(pair.query.id, place, playback.frame(place), share, self._mark(side), playback.over(place), self._bars)
+            card = _Card(pair.query.id, place, self._mark(side), playback.over(place), self._bars)
             canvas.part(side, rect, card, lambda pen, card=card: self._paint_card(pen, card))  # type: ignore[misc]
+            self._draw_clip(canvas, rect, card)
+
+    def _draw_clip(self, canvas: Canvas, card_rect: Rect, card: _Card) -> None:
+        """The moving parts, which lie on the card."""
+        pair, playback = self.session.current, self.session.playback
+        assert pair is not None
+        film = pair.footage[card.place]
+        pad, top, bottom = canvas.px(16), canvas.px(40), canvas.px(30)
+        inner = Rect(card_rect.x + pad, card_rect.y + top, card_rect.w - 2 * pad, card_rect.h - top - bottom)
+        if inner.w <= 0 or inner.h <= 0:
+            return
+        size, _ = fit((film.frames.shape[2], film.frames.shape[1]), inner.size)
+        place = Rect((0, 0), size)
+        place.center = inner.center
+        number = playback.frame(card.place)
+        canvas.part(f"clip {card.place}", place, (card, number), lambda pen: pen.picture(film.frames[number], pen.area), theme.PANEL)
+        if card.bars:
+            bar = Rect(inner.x, card_rect.bottom - canvas.px(20), inner.w, canvas.px(8))
+            done = round(playback.share(card.place) * bar.w)
+            canvas.part(f"bar {card.place}", bar, (card, done), lambda pen: pen.bar(pen.area, done / bar.w), theme.PANEL)
 
     def _mark(self, side: str) -> str:
         """What is written over the clip while its answer is stored: words and a frame, not a colour alone."""
@@ -247,7 +264,6 @@ class JudgeView:
         area, pad = pen.area, pen.px(16)
         pen.box(area, theme.PANEL, theme.BLUE if card.mark else None, width=4)
         pen.click(area, _SIDES[card.place])
-        top = pad + pen.line_height("label")
         seat = f" · seat {pair.query.shown[card.place].seat}" if film.players > 1 else ""
         pen.text((pad, pad // 2 + pen.px(4)), f"{_SIDES[card.place].upper()}{seat}", "label", theme.MUTED)
         if card.mark:
@@ -255,10 +271,6 @@ class JudgeView:
         elif card.over:
             words = "EPISODE ENDS HERE" if film.ends else "CLIP ENDS HERE"
             pen.text((area.right - pad, pad // 2 + pen.px(4)), words, "label", theme.AMBER, "topright")
-        bottom = pen.px(30) if card.bars else pad
-        pen.picture(film.frames[card.frame], Rect(pad, top + pen.px(6), area.w - 2 * pad, area.h - top - pen.px(6) - bottom))
-        if card.bars:
-            pen.bar(Rect(pad, area.h - pen.px(18), area.w - 2 * pad, pen.px(6)), card.share)
 
 
 def _heading(pen: Pen, words: str, aim: str) -> None:

@@ -151,8 +151,12 @@ class Pen:
         height, width = frame.shape[:2]
         size, crisp = fit((width, height), area.size)
         small = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB")
+        rect = Rect((0, 0), size)
+        rect.center = area.center
+        if crisp and not dim:  # straight onto the window: by far the most frequent case
+            pygame.transform.scale(small.convert(self._surface), size, self._surface.subsurface(rect))
+            return rect
         surface = (pygame.transform.scale if crisp else pygame.transform.smoothscale)(small, size)
-        rect = surface.get_rect(center=area.center)
         if dim:
             surface.fill((70, 70, 70), special_flags=pygame.BLEND_RGB_MULT)
         self._surface.blit(surface, rect)

@@ -160,7 +160,7 @@ def test_nothing_is_painted_where_nothing_changed(judging: Any, ask: Any, clock:
     view.session.playback.step(1)
     view.draw(app.canvas)
     changed = app.canvas.finish()
-    assert len(changed) == 2, "the two clips"
+    assert len(changed) == 4, "the two clips and their bars"
     app.canvas.use(pygame.display.get_surface())
     view.draw(app.canvas)
     assert len(app.canvas.finish()) > 5, "after a change of the window everything"
