@@ -11,7 +11,7 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
-from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playing import RANDOM, PlaySession, control_words
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
@@ -27,6 +27,7 @@ COMMANDS = (
     Command("discard", ("backspace", "pad:x"), "throw it away"),
 )
 _TURNS = 12
+_INSET = 16
 
 
 class PlayView:
@@ -37,6 +38,8 @@ class PlayView:
         self.title = f"Play {title}"
         self._name, self._aim, self._keymap, self._now = title, aim, keymap, now
         self._leaving = False
+        self._still = 0
+        """Frames in which the game stood still: what is painted over the picture then must be painted away."""
 
     @property
     def commands(self) -> Sequence[Command]:
@@ -113,7 +116,7 @@ class PlayView:
         stage = Rect(areas.stage.x, areas.stage.y, areas.stage.w - side - canvas.px(24), areas.stage.h)
         self._draw_stage(canvas, stage)
         panel = Rect(stage.right + canvas.px(24), stage.y, side, stage.h)
-        state = (session.phase, session.speed, session.wait_for_key, session.decisions, session.returns.tolist(), session.action)
+        state = (session.phase, session.speed, session.wait_for_key, session.my_turn, session.returns.tolist(), session.action)
         canvas.part("panel", panel, str(state), self._paint_panel)
         leaving = "Esc once more keeps this episode and leaves." if self._leaving and session.phase == "over" else ""
         words = session.problem or session.notice or leaving
@@ -138,8 +141,27 @@ class PlayView:
             turn = int(self._now() * _TURNS)
             canvas.part("stage", rect, (session.phase, turn), lambda pen: self._paint_waiting(pen, turn / _TURNS))
             return
+        if session.phase == "playing":
+            self._draw_running(canvas, rect)
+            return
+        self._still += 1
         key = (session.phase, session.episode, session.decisions, session.frame, session.ended)
         canvas.part("stage", rect, key, self._paint_stage)
+
+    def _draw_running(self, canvas: Canvas, rect: Rect) -> None:
+        """Only the picture itself is painted again while the game runs."""
+        session = self.session
+        picture = session.picture()
+        assert picture is not None
+        canvas.part("stage", rect, ("running", self._still), lambda pen: pen.box(pen.area))
+        inset = canvas.px(_INSET)
+        room = rect.inflate(-2 * inset, -2 * inset)
+        if room.w <= 0 or room.h <= 0:
+            return
+        place = Rect((0, 0), fit((picture.shape[1], picture.shape[0]), room.size)[0])
+        place.center = room.center
+        key = (self._still, session.episode, session.decisions, session.frame)
+        canvas.part("picture", place, key, lambda pen: pen.picture(picture, pen.area), theme.PANEL)
 
     def _paint_waiting(self, pen: Pen, turn: float) -> None:
         pen.box(pen.area)
@@ -160,7 +182,7 @@ class PlayView:
         picture = session.picture()
         assert picture is not None
         pen.box(pen.area)
-        inset = pen.px(16)
+        inset = pen.px(_INSET)
         pen.picture(picture, pen.area.inflate(-2 * inset, -2 * inset), dim=session.phase in ("ready", "paused", "over", "failed"))
         match session.phase:
             case "ready":

@@ -236,6 +236,20 @@ def test_every_key_of_the_player_does_something(playing: Any, clock: Time) -> No
     assert (session.phase, session.episode, session.kept) == ("ready", 2, 0)
 
 
+def test_a_pause_is_painted_away(playing: Any, clock: Time) -> None:
+    app, view = playing()
+    press(app, pygame.K_RIGHT, up=False)
+    later(app, clock, 0.1)
+    surface = pygame.display.get_surface()
+    running = pygame.image.tobytes(surface, "RGB")
+    clock.now += 0.001
+    press(app, pygame.K_p, text="p")
+    assert pygame.image.tobytes(surface, "RGB") != running
+    press(app, pygame.K_p, text="p")
+    assert view.session.phase == "playing"
+    assert pygame.image.tobytes(surface, "RGB") == running, "every pixel of the pause is gone"
+
+
 def test_leaving_a_game_asks_and_a_second_escape_keeps(playing: Any, clock: Time, store: Store) -> None:
     app, view = playing()
     press(app, pygame.K_RIGHT, up=False)
