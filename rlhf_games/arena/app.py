@@ -27,6 +27,7 @@ from rlhf_games.arena.keys import Press, find
 from rlhf_games.arena.view import Next, View
 
 FRAMES_PER_SECOND = 60.0
+_HURRIED_SECONDS = 0.002
 _SWITCH_SECONDS = 0.0005
 """How long a background thread (drawing clips, JAX) may keep the interpreter while the window wants it; Python's own 5 ms are seen."""
 _BACK = ("escape", "pad:back")
@@ -52,18 +53,19 @@ class App:
     def run(self) -> None:
         """Until the window is closed. Between frames it sleeps; input is taken the moment it comes."""
         clock = StepClock(FRAMES_PER_SECOND, self._now)
-        patience = sys.getswitchinterval()
+        before = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_SECONDS)
         try:
             with _ending_on_signals():
                 while self.view is not None:
-                    self.take(pygame.event.wait(max(1, round(clock.remaining * 1000))))
+                    patience = min(clock.remaining, _HURRIED_SECONDS) if self.view.hurried else clock.remaining
+                    self.take(pygame.event.wait(max(1, round(patience * 1000))))
                     while (event := pygame.event.poll()).type != pygame.NOEVENT:
                         self.take(event)
-                    if clock.due():
+                    if clock.due() or (self.view is not None and self.view.hurried):
                         self.frame()
         finally:
-            sys.setswitchinterval(patience)
+            sys.setswitchinterval(before)
             self.close()
 
     def take(self, event: pygame.Event) -> None:

@@ -85,6 +85,11 @@ class JudgeView:
         self._ask_at = now()
         self._paused_by_focus = False
 
+    @property
+    def hurried(self) -> bool:
+        """While an answer is on its way to the disk: the next pair is to come at once."""
+        return self.session.phase in ("saving", "undoing")
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:

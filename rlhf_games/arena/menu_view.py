@@ -58,6 +58,11 @@ class MenuView:
         self._rows = 1
 
     @property
+    def hurried(self) -> bool:
+        """Nothing is waited for."""
+        return False
+
+    @property
     def shown(self) -> list[Entry]:
         """Entries that hold every word of the search."""
         words = self._search.lower().split()

@@ -41,6 +41,11 @@ class OpeningView(Generic[T]):
         self._view: View | None = None
         self._problem = ""
 
+    @property
+    def hurried(self) -> bool:
+        """A spinner needs no hurry."""
+        return False
+
     def press(self, press: Press, command: str | None) -> Next:
         """Keys mean nothing yet."""
         return self._view.press(press, command) if self._view is not None else None

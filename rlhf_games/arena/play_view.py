@@ -46,6 +46,11 @@ class PlayView:
         """Keys of the game belong to the game."""
         return self._keymap.commands("play", COMMANDS, self.session.game_keys)
 
+    @property
+    def hurried(self) -> bool:
+        """While the game works on a decision: its picture is to come at once."""
+        return self.session.phase == "playing" and self.session.deciding
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:

@@ -301,6 +301,11 @@ class PlaySession:
         return min(count - 1, int((self._now() - self._shown_from) / self._clock.interval * count))
 
     @property
+    def deciding(self) -> bool:
+        """Whether the worker is busy with a decision."""
+        return self._job is not None
+
+    @property
     def my_turn(self) -> bool:
         """Whether a person is to move (in a simultaneous game always)."""
         return self._moment is not None and bool(self._moment.acting[: self.people].any())

@@ -22,6 +22,11 @@ class View(Protocol):
         """Everything it can be told, for the help; ``back`` and ``help`` belong to the window."""
         ...
 
+    @property
+    def hurried(self) -> bool:
+        """Whether something is being waited for that should be seen before the next regular frame."""
+        ...
+
     def press(self, press: Press, command: str | None) -> Next:
         """A key or button; ``command`` is what it means here when it went down."""
         ...

@@ -27,7 +27,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Preference
 from rlhf_games.feedback.store import Store
 
-from .conftest import Inline, Line, Time, press, pump
+from .conftest import Inline, Line, Manual, Time, press, pump
 
 Show = Callable[..., App]
 
@@ -409,3 +409,18 @@ def test_the_first_frame_does_not_wait_for_jax(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FIRST_FRAME, "minatar/breakout", str(tmp_path / "plays.sqlite")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False True ready"
+
+
+def test_the_window_hurries_while_an_answer_is_stored(judge: Any, ask: Any, show: Show, clock: Time) -> None:
+    ask(2)
+    worker = Manual()
+    view = JudgeView(judge(worker), Keymap(), aim=lambda name: (name, ""), now=clock)
+    app = show(view, clock)
+    worker.work()
+    pump(app, 2)
+    assert not view.hurried
+    press(app, pygame.K_LEFT)
+    assert view.hurried
+    worker.work()
+    pump(app)
+    assert not view.hurried
