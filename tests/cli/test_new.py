@@ -80,7 +80,7 @@ def test_game_and_agent_fulfil_their_contracts(lab: Path, capsys: pytest.Capture
 def _train(game: DeviceGame, agent: Agent, updates: int) -> list[float]:
     """Returns the mean return of the episodes that ended in each update."""
 
-    def paid(params: Any, transition: Any) -> jax.Array:
+    def paid(params: Any, transition: Any, key: Any) -> jax.Array:
         return jnp.asarray(transition.reward)
 
     @jax.jit

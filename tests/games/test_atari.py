@@ -276,7 +276,7 @@ def test_nothing_of_a_changing_score_is_seen() -> None:
 def test_what_cannot_be_is_refused_in_words() -> None:
     with pytest.raises(UserError, match=r"hide_score is not possible.*beam_rider, breakout"):
         load("tetris", hide_score=True)
-    with pytest.raises(UserError, match="sticky_action_prob must be in"):
+    with pytest.raises(UserError, match="sticky_action_prob: must be in"):
         load("pong", sticky_action_prob=1.0)
     with pytest.raises(UserError, match="frame_skip must be at least 1, got 0"):
         load("pong", frame_skip=0)

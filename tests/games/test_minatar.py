@@ -211,7 +211,7 @@ def test_sticky_actions_repeat_the_last_action_as_often_as_asked() -> None:
 
 
 def test_wrong_options_are_refused_with_the_numbers() -> None:
-    with pytest.raises(UserError, match=r"sticky_action_prob must be in \[0, 1\), got 1.0"):
+    with pytest.raises(UserError, match=r"sticky_action_prob: must be in \[0, 1\), got 1.0"):
         workspace.load_game("minatar/breakout", {"sticky_action_prob": 1.0})
     with pytest.raises(UserError, match="max_step"):
         workspace.load_game("minatar/breakout", {"max_step": 3})

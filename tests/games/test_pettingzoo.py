@@ -175,7 +175,7 @@ def test_rewards_are_clipped_only_when_asked() -> None:
 
 
 def test_what_cannot_be_is_refused_in_words_and_close_ends_the_threads() -> None:
-    with pytest.raises(UserError, match="frame_stack must be at least 1"):
+    with pytest.raises(UserError, match="frame_stack: must be at least 1"):
         load("pong", frame_stack=0)
     with pytest.raises(UserError, match="there is no game"):
         load("pongg")
