@@ -278,7 +278,7 @@ def test_what_cannot_be_is_refused_in_words() -> None:
         load("tetris", hide_score=True)
     with pytest.raises(UserError, match="sticky_action_prob: must be in"):
         load("pong", sticky_action_prob=1.0)
-    with pytest.raises(UserError, match="frame_skip must be at least 1, got 0"):
+    with pytest.raises(UserError, match="frame_skip: must be at least 1, got 0"):
         load("pong", frame_skip=0)
     with pytest.raises(UserError, match="36 to 160"):
         load("pong", screen_size=210)
