@@ -21,7 +21,7 @@ bench: $(READY)
 	$(BIN)/rlhf-games bench atari
 
 screenshots: $(READY)
-	$(BIN)/python -m rlhf_games.arena.screenshots docs/images
+	$(BIN)/python docs/screenshots.py docs/images
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -1,4 +1,4 @@
-"""Pictures of every view for the documentation: ``python -m rlhf_games.arena.screenshots [FOLDER]``, no screen needed.
+"""Pictures of every view of the arena for this folder: ``make screenshots``, no screen needed.
 
 Real sessions, real games, real answers; only the window is not shown.
 """
