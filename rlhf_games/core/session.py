@@ -14,8 +14,9 @@ from rlhf_games.core.game import DeviceGame, GameSpec, Session, TimeStep
 from rlhf_games.core.keys import step_key
 
 
-@lru_cache(maxsize=64)
-def _compiled(game: DeviceGame) -> tuple[Any, Any]:
+def episode_functions(game: DeviceGame) -> tuple[Any, Any]:
+    """How seed and time drive one game: ``start(seed)`` and ``advance(state, action, seed, t)``, both to ``(state, timestep)``; pure."""
+
     def start(seed: jax.Array) -> Any:
         state = game.init(step_key(seed, 0))
         return state, game.timestep(state)
@@ -24,6 +25,12 @@ def _compiled(game: DeviceGame) -> tuple[Any, Any]:
         after = game.step(state, action, step_key(seed, t + 1))
         return after, game.timestep(after)
 
+    return start, advance
+
+
+@lru_cache(maxsize=64)
+def _compiled(game: DeviceGame) -> tuple[Any, Any]:
+    start, advance = episode_functions(game)
     return jax.jit(start), jax.jit(advance)
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +17,13 @@ from rlhf_games.feedback.queries import Selection, drafts, pair_up, select
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.cut import cut_clips, same_steps
-from rlhf_games.replay.reader import ClipBatch, ClipReader
+from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.recorder import Chunk, EpisodeRecorder
 from rlhf_games.replay.replay import Replay
 from rlhf_games.replay.simulate import simulate
+from rlhf_games.reward.dataset import encode_clips
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
 from rlhf_games.reward.fit import clip_returns
-from rlhf_games.rollout.device import Transition
 
 _ROOM = 3
 """Steps recorded for each step asked about, so that clips seldom overlap and hold-out stays apart from training."""
@@ -45,6 +44,7 @@ class Asker:
 
     def __init__(self, experiment: Experiment, game: Game, ensemble: RewardEnsemble, store: Store) -> None:
         self._experiment, self._game, self._ensemble, self._store = experiment, game, ensemble, store
+        self._encode = jax.jit(ensemble.encode)
         self._recorder = EpisodeRecorder(game.spec, experiment.record.lanes)
         self._lanes: list[list[Replay]] = [[] for _ in range(experiment.record.lanes)]
         self._known: dict[str, Replay] = {}
@@ -121,7 +121,7 @@ class Asker:
 
     def _scores(self, clips: Sequence[Clip], pairs: Sequence[tuple[int, int]], params: RewardParams) -> _Scores:
         batch = self.reader.read(clips, self._experiment.feedback.query.clip_length)
-        features = encode_clips(self._ensemble, batch)
+        features = encode_clips(self._encode, batch)
         returns = np.asarray(_clip_returns(self._ensemble, params, features, batch.mask))
         means = np.asarray(features, np.float32).reshape(*batch.mask.shape, -1)
         means = (means * batch.mask[..., None]).sum(1) / np.maximum(np.asarray(params.feature_scale) * batch.mask.sum(1)[:, None], 1e-6)
@@ -144,17 +144,4 @@ class Asker:
         self._asked = [clip for query in mine for clip in query.clips]
 
 
-def encode_clips(ensemble: RewardEnsemble, batch: ClipBatch) -> jax.Array:
-    """``[B, L, ...]`` features of clips."""
-    rows = batch.mask.size
-
-    def flat(x: NDArray[Any]) -> jax.Array:
-        return jnp.asarray(x.reshape(rows, *x.shape[2:]))
-
-    transition = Transition(flat(batch.observation), flat(batch.action), flat(batch.next_observation), flat(batch.reward))
-    features: jax.Array = _encode(ensemble, transition)
-    return features.reshape(*batch.mask.shape, *features.shape[1:])
-
-
-_encode = jax.jit(lambda ensemble, transition: ensemble.encode(transition), static_argnums=0)
 _clip_returns = jax.jit(clip_returns, static_argnums=0)

@@ -20,7 +20,7 @@ from rlhf_games.replay.reader import ClipBatch, ClipReader
 from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.fit import Comparisons
 from rlhf_games.reward.holdout import bootstrap_counts, held_out
-from rlhf_games.reward.networks import example
+from rlhf_games.reward.networks import Encoder, example
 from rlhf_games.rollout.device import Transition
 
 GROWS_BY = 256
@@ -159,18 +159,25 @@ class PairDataset:
             block = order[begin : begin + _BLOCK]
             batch = self._reader.read(block, self._length)
             returns = batch.reward.sum(axis=1, dtype=np.float64)
-            for clip, features, mask, true in zip(block, self._features(batch), batch.mask, returns.tolist(), strict=False):
+            for clip, features, mask, true in zip(block, encode_clips(self._encode, batch), batch.mask, returns.tolist(), strict=True):
                 found[clip] = _Encoded(features.copy(), mask.copy(), true)
         return found
 
-    def _features(self, batch: ClipBatch) -> NDArray[Any]:
-        """``[_BLOCK, L, ...]``: of a padded block."""
-        missing = _BLOCK - len(batch.mask)
 
-        def flat(array: NDArray[Any]) -> jax.Array:
-            padded = np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
-            return jnp.asarray(padded.reshape(-1, *array.shape[2:]))
+def encode_clips(encode: Encoder, batch: ClipBatch) -> NDArray[Any]:
+    """``[B, L, ...]`` features of clips, in blocks of one size, so that a compiled ``encode`` is one program for any number of clips."""
+    blocks = [jax.tree.map(lambda x, at=begin: x[at : at + _BLOCK], batch) for begin in range(0, len(batch.mask), _BLOCK)]
+    return np.concatenate([_encode_block(encode, block) for block in blocks])
 
-        transition = Transition(flat(batch.observation), flat(batch.action), flat(batch.next_observation), flat(batch.reward))
-        features = np.asarray(self._encode(transition))
-        return features.reshape(_BLOCK, self._length, *features.shape[1:])
+
+def _encode_block(encode: Encoder, block: ClipBatch) -> NDArray[Any]:
+    """``[n, L, ...]`` for ``n`` clips, at most ``_BLOCK``."""
+    count, length = block.mask.shape
+
+    def flat(array: NDArray[Any]) -> jax.Array:
+        padded = np.concatenate([array, np.zeros((_BLOCK - count, *array.shape[1:]), array.dtype)])
+        return jnp.asarray(padded.reshape(-1, *array.shape[2:]))
+
+    transition = Transition(flat(block.observation), flat(block.action), flat(block.next_observation), flat(block.reward))
+    features = np.asarray(encode(transition))
+    return features.reshape(_BLOCK, length, *features.shape[1:])[:count]

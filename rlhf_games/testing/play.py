@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.game import DeviceGame, Game, GameSpec, HostBatch, TimeStep
-from rlhf_games.core.keys import step_key
+from rlhf_games.core.session import episode_functions
 from rlhf_games.core.spaces import ActionSpace, Box, Discrete, MultiDiscrete
 
 HostStep: TypeAlias = TimeStep[NDArray[Any]]
@@ -109,14 +109,7 @@ class DeviceBatch:
     """``N`` games of a device game side by side, by ``jit`` of ``vmap``, as a host batch: what a driver on the device does."""
 
     def __init__(self, game: DeviceGame, size: int) -> None:
-        def start(seed: jax.Array) -> Any:
-            state = game.init(step_key(seed, 0))
-            return state, game.timestep(state)
-
-        def advance(state: Any, action: jax.Array, seed: jax.Array, t: jax.Array) -> Any:
-            after = game.step(state, action, step_key(seed, t + 1))
-            return after, game.timestep(after)
-
+        start, advance = episode_functions(game)
         self._start, self._advance = jax.jit(jax.vmap(start)), jax.jit(jax.vmap(advance))
         self._seeds, self._t = np.zeros(size, np.uint32), np.zeros(size, np.int32)
         self._state: Any = None
