@@ -34,7 +34,7 @@ class Bench:
         self._compiled = _compiled(experiment)
         self.game: Game = workspace.load_game(experiment.game.name, experiment.game.options)
         self.agent = workspace.load_agent(experiment.agent.name, experiment.agent.config)
-        self.ensemble, _ = self.model(experiment)
+        self.ensemble = self._ensemble(experiment)
         try:
             check_agent_fits(self.agent, self.game.spec, experiment.rollout.games, experiment.rollout.steps)
         except ValueError as error:
@@ -51,13 +51,15 @@ class Bench:
         trainer: Any = HostTrainer(self.game, self.agent, self.ensemble, games=r.games, steps=r.steps, hide_ends=hidden)
         return trainer  # type: ignore[no-any-return]
 
-    def model(self, experiment: Experiment) -> tuple[RewardEnsemble, RewardParams]:
-        """A fresh reward model for the experiment's seed."""
-        key = jax.random.fold_in(jax.random.key(experiment.seed), _MODEL_KEY)
+    def _ensemble(self, experiment: Experiment) -> RewardEnsemble:
         try:
-            return RewardEnsemble.create(self.game.spec, experiment.model.network, experiment.model.members, key)
+            return RewardEnsemble.build(self.game.spec, experiment.model.network, experiment.model.members)
         except ValueError as error:
             raise UserError(f"{experiment.game.name}: model.network: {error}") from error
+
+    def model(self, experiment: Experiment) -> RewardParams:
+        """A fresh reward model for the experiment's seed."""
+        return self.ensemble.initial(jax.random.fold_in(jax.random.key(experiment.seed), _MODEL_KEY))
 
     def fits(self, experiment: Experiment) -> bool:
         """Whether the experiment differs from the first one in nothing that is compiled."""
@@ -71,9 +73,8 @@ class Bench:
         """
         if not self.fits(experiment):
             raise ValueError(f"{experiment.name!r} has another game, agent, rollout, episode ends or reward network than this bench")
-        _, params = self.model(experiment)
         opened = store if isinstance(store, Store) else Store.open(store)
-        return FeedbackLoop(experiment, self.trainer, self.ensemble, params, self.game, opened)
+        return FeedbackLoop(experiment, self.trainer, self.ensemble, self.model(experiment), self.game, opened)
 
 
 def _compiled(experiment: Experiment) -> tuple[Any, ...]:

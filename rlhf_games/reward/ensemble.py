@@ -5,6 +5,7 @@ Shapes: ``M`` members, ``B`` transitions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -49,20 +50,34 @@ class RewardEnsemble:
     members: int
     pixels: bool
 
+    draw: Callable[[jax.Array], PyTree] = field(repr=False)
+    """Compiled: keys ``[M]`` to fresh network parameters, leaves ``[M, ...]``."""
+    width: tuple[int, ...]
+    """Shape of the features' mean and scale: ``[F]``, or ``[]`` for pixels."""
+
     @classmethod
-    def create(cls, spec: GameSpec, config: NetworkConfig, members: int, key: jax.Array) -> tuple[RewardEnsemble, RewardParams]:
-        """A fresh ensemble and its parameters; the key is consumed."""
+    def build(cls, spec: GameSpec, config: NetworkConfig, members: int) -> RewardEnsemble:
+        """The ensemble for a game; raises ``ValueError`` where the network does not fit it."""
         graph, _ = nnx.split(nnx.eval_shape(lambda: reward_network(spec, config, rngs=nnx.Rngs(0))))
 
         def one(key: jax.Array) -> PyTree:
             return nnx.split(reward_network(spec, config, rngs=nnx.Rngs(key)))[1]
 
-        members_params = jax.jit(jax.vmap(one))(jax.random.split(key, members))
-        ones = jnp.ones((members,), jnp.float32)
         encode, pixels = encoder(spec, config), resolve_kind(spec, config) == "pixels"
         width = () if pixels else jax.eval_shape(encode, example(spec)).shape[1:]
-        params = RewardParams(members_params, 0.5 * ones, 0.0 * ones, ones, jnp.zeros(width, jnp.float32), jnp.ones(width, jnp.float32))
-        return cls(encode, graph, members, pixels), params
+        return cls(encode, graph, members, pixels, jax.jit(jax.vmap(one)), width)
+
+    @classmethod
+    def create(cls, spec: GameSpec, config: NetworkConfig, members: int, key: jax.Array) -> tuple[RewardEnsemble, RewardParams]:
+        """A fresh ensemble and its parameters; the key is consumed."""
+        ensemble = cls.build(spec, config, members)
+        return ensemble, ensemble.initial(key)
+
+    def initial(self, key: jax.Array) -> RewardParams:
+        """Fresh parameters; the key is consumed."""
+        ones = jnp.ones((self.members,), jnp.float32)
+        zeros, unit = jnp.zeros(self.width, jnp.float32), jnp.ones(self.width, jnp.float32)
+        return RewardParams(self.draw(jax.random.split(key, self.members)), 0.5 * ones, 0.0 * ones, ones, zeros, unit)
 
     def raw(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` outputs on features ``[B, ...]``, in the units of the likelihood."""

@@ -79,7 +79,7 @@ def test_the_whole_loop_on_pong(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_restored_learner_goes_on_exactly(trainer: HostTrainer, bench: Bench) -> None:
-    reward = reward_state(SourceWeights(learned=0.0, true=1.0, random=0.5), bench.model(from_mapping(Experiment, PONG, "test"))[1])
+    reward = reward_state(SourceWeights(learned=0.0, true=1.0, random=0.5), bench.model(from_mapping(Experiment, PONG, "test")))
 
     def more(learner: HostLearner) -> Any:
         learner, recording = trainer.record(learner, reward, steps=6)
@@ -100,7 +100,7 @@ def test_a_restored_learner_goes_on_exactly(trainer: HostTrainer, bench: Bench) 
 
 def test_a_recording_is_what_the_recorder_needs(trainer: HostTrainer, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_trainer, "CALIBRATION", 10)
-    reward = reward_state(SourceWeights(learned=0.0), bench.model(from_mapping(Experiment, PONG, "test"))[1])
+    reward = reward_state(SourceWeights(learned=0.0), bench.model(from_mapping(Experiment, PONG, "test")))
     _, recording = trainer.record(trainer.start(8, recorded=3), reward, steps=5)
     chunk = recording.chunk
     assert recording.features.shape == (10, 84, 84, 4)
@@ -116,7 +116,7 @@ def test_a_recording_is_what_the_recorder_needs(trainer: HostTrainer, bench: Ben
 
 def test_rewards_are_those_of_the_sources(trainer: HostTrainer, bench: Bench) -> None:
     experiment = from_mapping(Experiment, PONG, "test")
-    params = bench.model(experiment)[1]
+    params = bench.model(experiment)
     learner = trainer.start(9, recorded=1)
     experience = learner.emulators.collector("train", 4).collect(trainer.policy(learner), jax.random.key(0))
     weights = reward_state(SourceWeights(learned=2.0, constant=0.25), params)

@@ -200,7 +200,7 @@ def test_what_an_arm_without_feedback_is_paid(make_loop: MakeLoop, source: str) 
 
 
 def test_the_reward_is_the_weighted_sum_of_its_sources(bench: Bench) -> None:
-    _, model = bench.model(tiny())
+    model = bench.model(tiny())
     key = jax.random.key(1)
     seen = jnp.array([[-1.0], [1.0], [1.0]])
     transition = Transition(seen, jnp.array([0, 1, 0]), -seen, jnp.array([1.0, 1.0, -1.0]))

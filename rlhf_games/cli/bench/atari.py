@@ -105,7 +105,7 @@ class BenchAtari:
         }
         experiment = from_mapping(Experiment, table, "bench atari")
         bench = Bench(experiment)
-        reward = reward_state(experiment.reward, bench.model(experiment)[1])
+        reward = reward_state(experiment.reward, bench.model(experiment))
         learner = bench.trainer.start(0, 1)
 
         def train() -> float:
