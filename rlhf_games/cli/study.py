@@ -52,8 +52,8 @@ def _show(study: Study, folder: Path) -> None:
     from rich.console import Console
 
     from rlhf_games.experiment.figures import png, ratio_plot
-    from rlhf_games.experiment.rundir import write_atomically
     from rlhf_games.experiment.study import analyse, read_results
+    from rlhf_games.files import write_atomically
 
     console = Console()
     results = read_results(study, folder)

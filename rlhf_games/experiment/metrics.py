@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.rundir import RunDirectory
+from rlhf_games.files import write_atomically
 
 _RESERVED = ("step", "time")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.rundir import write_atomically
+from rlhf_games.files import write_atomically
 
 Clip: TypeAlias = tuple[str, NDArray[np.uint8], float]
 """Caption, frames ``[F, H, W, 3]`` uint8 (``[F, H, W]`` for grey), frames per second."""

@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.versions import uncommitted_changes, versions
+from rlhf_games.files import sync_folder, umask, write_atomically
 
 State: TypeAlias = Literal["created", "running", "finished", "stopped", "failed", "died"]
 """``stopped``: by a person, can go on. ``failed``: by an error. ``died``: it says "running" but no learner holds the folder."""
@@ -93,7 +94,7 @@ class RunDirectory:
             raise UserError(f"{final} cannot be made: {error.strerror or error}; name another folder") from error
         try:
             _fill(draft, config, seeds, {**versions(sources), **(facts or {})}, uncommitted_changes(sources))
-            draft.chmod(0o777 & ~_umask())  # mkdtemp makes folders that only their owner may read
+            draft.chmod(0o777 & ~umask())  # mkdtemp makes folders that only their owner may read
             draft.rename(final)  # refuses a folder that somebody filled in the meantime
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
@@ -101,7 +102,7 @@ class RunDirectory:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
         return cls.open(final)
 
     @classmethod
@@ -222,24 +223,6 @@ class RunDirectory:
         raise UserError(f"{self.path}: {who} is already learning in this run; stop it first, or start another run in another folder")
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Writes a file whole or not at all: into a neighbour, to the disk, then renamed over ``path``."""
-    final = Path(path)
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", dir=final.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())  # mkstemp's files are their owner's alone
-        Path(name).replace(final)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(final.parent)
-
-
 def _fill(folder: Path, config: Mapping[str, Any], seeds: Mapping[str, Any], about: Mapping[str, Any], changes: str) -> None:
     """Writes everything that a new run has."""
     texts = {
@@ -297,19 +280,3 @@ def _to_json(value: Mapping[str, Any]) -> str:
 
 def _occupied(path: Path) -> UserError:
     return UserError(f"{path} already exists and is never overwritten: resume that run, name another folder, or remove it yourself")
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename in ``folder`` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

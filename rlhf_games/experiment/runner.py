@@ -21,8 +21,9 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
-from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
+from rlhf_games.files import write_atomically
 
 Report = Callable[[Progress], None]
 

@@ -13,10 +13,11 @@ import numpy as np
 from rlhf_games.config import from_mapping
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
-from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, Report, create_run, execute
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.statistics import aggregate, normalised_ratio, probability_of_improvement
+from rlhf_games.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rlhf_games.arena.person import settings_folder, who
 from rlhf_games.arena.playback import REST, SPEEDS, Playback, next_speed
 from rlhf_games.arena.runs import MetricsTail, find_target
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.rundir import write_atomically
+from rlhf_games.files import write_atomically
 
 from .conftest import Films, Time
 

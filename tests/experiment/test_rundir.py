@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.rundir import RunDirectory
+from rlhf_games.files import write_atomically
 
 CONFIG = {"agent": {"learning_rate": 3e-4}, "game": "minatar/breakout"}
 

@@ -17,9 +17,10 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.loop import Progress
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.reproduce import compare, reproduce
-from rlhf_games.experiment.rundir import RunDirectory, write_atomically
+from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, create_run, execute, experiment_of
 from rlhf_games.feedback.store import Store
+from rlhf_games.files import write_atomically
 
 from .tiny import tiny
 
