@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from rlhf_games.core.errors import UserError
-
-PyTree: TypeAlias = Any
+from rlhf_games.published.leaves import PyTree, flatten, stored, unflatten
 
 
 class Checkpoints:
@@ -59,8 +57,8 @@ class Checkpoints:
         latest = self.latest()
         if latest is not None and step <= latest:
             raise ValueError(f"checkpoint {step} is not newer than the latest, {latest}, in {self.folder}")
-        paths, leaves = _flatten(tree)
-        arrays = {str(i): _stored(leaf) for i, leaf in enumerate(leaves)}
+        paths, leaves = flatten(tree)
+        arrays = {str(i): stored(leaf) for i, leaf in enumerate(leaves)}
         whole = {name: array for name, array in arrays.items() if array.size}  # the file format has no empty arrays
         empty = {name: [list(array.shape), array.dtype.name] for name, array in arrays.items() if not array.size}
         about = {"paths": paths, "empty": empty, "extra": extra or {}}
@@ -95,14 +93,13 @@ class Checkpoints:
         if step not in (known := self.steps()):
             raise UserError(f"{self.folder} has no checkpoint {step}; there are: {', '.join(map(str, known)) or 'none'}")
         where = f"checkpoint {step} in {self.folder}"
-        paths, leaves = _flatten(like)
-        about, stored = self._read(step, where)
+        paths, _ = flatten(like)
+        about, found = self._read(step, where)
         if about["paths"] != paths:
             odd = sorted(set(about["paths"]) ^ set(paths)) or ["the order of leaves"]
             raise UserError(f"{where} was saved by other settings or another version: its state differs at {', '.join(odd[:5])}")
-        pairs = zip(paths, leaves, (stored[str(i)] for i in range(len(paths))), strict=True)
-        restored = [_as(leaf, array, f"{where}, {path or 'the state'}") for path, leaf, array in pairs]
-        return jax.tree.unflatten(jax.tree.structure(like), restored), about["extra"]
+        cure = "resume with the settings that the run was started with"
+        return unflatten(like, [found[str(i)] for i in range(len(paths))], where, cure), about["extra"]
 
     def close(self) -> None:
         """Lets go of orbax's threads."""
@@ -129,30 +126,3 @@ class Checkpoints:
             cure = "restore an older one, or start the run anew"
             raise UserError(f"{where} is damaged or was just removed ({type(error).__name__}: {error}); {cure}") from error
         return about, {**empty, **leaves}
-
-
-def _flatten(tree: PyTree) -> tuple[list[str], list[Any]]:
-    """Paths (``.optimizer[0].mu``) and leaves, in the tree's order."""
-    pairs = jax.tree_util.tree_leaves_with_path(tree)
-    return [jax.tree_util.keystr(path) for path, _ in pairs], [leaf for _, leaf in pairs]
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _stored(leaf: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-
-
-def _as(leaf: Any, array: np.ndarray[Any, Any], where: str) -> Any:
-    """``array`` as the kind of thing that ``leaf`` is; refuses another shape or type."""
-    expected = _stored(leaf)
-    if (expected.shape, expected.dtype) != (array.shape, array.dtype):
-        found, wanted = f"{array.dtype}{list(array.shape)}", f"{expected.dtype}{list(expected.shape)}"
-        raise UserError(f"{where}: it holds {found} where {wanted} is needed; resume with the settings that the run was started with")
-    if _is_key(leaf):
-        return jax.random.wrap_key_data(jnp.array(array), impl=jax.random.key_impl(leaf))
-    if isinstance(leaf, bool | int | float):
-        return type(leaf)(array)
-    return jnp.array(array) if isinstance(leaf, jax.Array) else array
