@@ -25,6 +25,7 @@ from rlhf_games.arena import start
 from rlhf_games.arena.app import App
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.runs import find_target
 
@@ -43,7 +44,7 @@ def main(folder: Path) -> None:
 
 
 def _take(folder: Path, run: Path, plays: Path) -> None:
-    person = start.Person("ann", Keymap())
+    person = Person("ann", Keymap())
     target = find_target(str(run))
     camera = Camera(App(start.home(target, person, plays)), folder)
     camera.wait(lambda: camera.seconds > 2.0)

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import getpass
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf_games.arena.keys import Keymap
 from rlhf_games.core.errors import UserError
 
 _LONGEST = 100
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who uses the arena, and how."""
+
+    annotator: str
+    keymap: Keymap
 
 
 def settings_folder() -> Path:

@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_games import workspace
+from rlhf_games.arena.games import about, cards
 from rlhf_games.arena.keys import Keymap
-from rlhf_games.arena.runs import Learning, MetricsTail, Target
+from rlhf_games.arena.person import Person
+from rlhf_games.arena.runs import Target
+from rlhf_games.arena.tasks import TASKS
 from rlhf_games.arena.work import new_worker
 from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
-    from rlhf_games.arena.judging import JudgeSession
     from rlhf_games.arena.view import View
-    from rlhf_games.core.card import Card
     from rlhf_games.feedback.store import Progress, Store
 
 PLAYS = Path("runs/plays.sqlite")
 """Where plays go when nothing else is said."""
 
 
-@dataclass(frozen=True)
-class Person:
-    """Who uses the arena, and how."""
-
-    annotator: str
-    keymap: Keymap
-
-
 def read_keymap(folder: Path) -> Keymap:
     """This person's ``keys.toml``. Raises ``UserError`` where it is wrong."""
-    from rlhf_games.arena import judge_view, menu_view, play_view
+    from rlhf_games.arena import menu_view, play_view
 
-    views = {"judge": judge_view.COMMANDS, "play": play_view.COMMANDS, "menu": menu_view.COMMANDS}
+    views = {task.name: task.commands() for task in TASKS} | {"play": play_view.COMMANDS, "menu": menu_view.COMMANDS}
     return Keymap.read(folder / "keys.toml", {view: [command.name for command in commands] for view, commands in views.items()})
 
 
@@ -47,36 +38,6 @@ def show(view: View) -> None:
     from rlhf_games.arena.app import App
 
     App(view).run()
-
-
-def judge(target: Target, person: Person) -> View:
-    """Judging the pairs that wait in a store."""
-    from rlhf_games.arena.opening_view import OpeningView
-
-    worker = new_worker("store")
-
-    def load() -> JudgeSession:
-        from rlhf_games.arena.films import Projector
-        from rlhf_games.arena.judging import JudgeSession
-        from rlhf_games.feedback.store import Store
-
-        store = Store.open(target.store, create=False)
-        return JudgeSession(store, Projector(store.replay, new_worker("films")), person.annotator, worker)
-
-    def then(session: JudgeSession) -> View:
-        from rlhf_games.arena.judge_view import JudgeView
-
-        learning = _follow(target)
-        return JudgeView(session, person.keymap, aim=about, learning=learning, budget=target.budget)
-
-    return OpeningView("Judge", "Opening the store…", worker.submit(load), then, lambda session: session.close())
-
-
-def _follow(target: Target) -> Callable[[], Future[Learning | None]] | None:
-    if target.folder is None:
-        return None
-    worker, tail = new_worker("metrics"), MetricsTail(target.folder / "metrics.jsonl")
-    return lambda: worker.submit(tail.poll)
 
 
 def play(game: str, person: Person, store: str | Path = PLAYS, people: int = 1, options: Mapping[str, Any] | None = None) -> View:
@@ -115,8 +76,11 @@ def home(target: Target | None, person: Person, store: str | Path = PLAYS) -> Vi
     def entries() -> Sequence[Entry]:
         found = []
         if target is not None:
-            words = f"Which of two clips is better? Answers go to {target.name}."
-            found.append(Entry("Judge", words, lambda: judge(target, person), waiting.words()))
+            found += [
+                Entry(task.title, task.words, lambda task=task: task.open(target, person), waiting.words() if task.kinds else "")  # type: ignore[misc]
+                for task in TASKS
+                if task.offered(target)
+            ]
             if target.game and (card := about(target.game))[0]:
                 found.append(Entry(f"Play {card[0]}", card[1], lambda: play(target.game, person, store), "the run's game"))
         return [
@@ -125,7 +89,7 @@ def home(target: Target | None, person: Person, store: str | Path = PLAYS) -> Vi
                 "Play any game",
                 "Show how it is done: what you keep is stored as a demonstration.",
                 lambda: games(person, store),
-                f"{len(_cards())} games",
+                f"{len(cards())} games",
             ),
         ]
 
@@ -143,22 +107,9 @@ def games(person: Person, store: str | Path = PLAYS) -> View:
 
     entries = [
         Entry(card.title, card.aim, lambda name=card.name: play(name, person, store), f"{card.name} · {seats(card.players)}")  # type: ignore[misc]
-        for card in _cards()
+        for card in cards()
     ]
     return MenuView("Which game?", "Type a few letters to search.", lambda: entries, person.keymap)
-
-
-def about(game: str) -> tuple[str, str]:
-    """Title and aim of a game; the name alone where no workspace has it."""
-    for card in _cards():
-        if card.name == game:
-            return card.title, card.aim
-    return game, ""
-
-
-@cache
-def _cards() -> tuple[Card, ...]:
-    return tuple(workspace.cards())
 
 
 class _Waiting:

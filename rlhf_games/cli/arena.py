@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 if TYPE_CHECKING:
-    from rlhf_games.arena.start import Person
+    from rlhf_games.arena.person import Person
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,7 @@ class Judge:
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        from rlhf_games.arena import runs, start
-
-        target = runs.find_target(self.target)
-        start.show(start.judge(target, _person(self.annotator)))
-        return 0
+        return _do("judge", self.target, self.annotator)
 
 
 @dataclass(frozen=True)
@@ -74,4 +70,12 @@ def _person(annotator: str) -> Person:
     from rlhf_games.arena import person, start
 
     folder = person.settings_folder()
-    return start.Person(person.who(annotator, folder), start.read_keymap(folder))
+    return person.Person(person.who(annotator, folder), start.read_keymap(folder))
+
+
+def _do(task: str, target: str, annotator: str) -> int:
+    """Opens the window at one of the tasks of `rlhf_games.arena.tasks`; returns 0 when it is closed."""
+    from rlhf_games.arena import runs, start, tasks
+
+    start.show(tasks.find_task(task).open(runs.find_target(target), _person(annotator)))
+    return 0

@@ -15,11 +15,13 @@ import pytest
 
 from rlhf_games.arena import menu_view, play_view, start
 from rlhf_games.arena.app import App
+from rlhf_games.arena.judge_task import open_judge
 from rlhf_games.arena.judge_view import COMMANDS, JudgeView
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.menu_view import Entry, MenuView
 from rlhf_games.arena.opening_view import OpeningView
+from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.arena.runs import Learning, find_target
@@ -352,7 +354,7 @@ def real_run(store: Store, ask: Any, tmp_path: Path) -> Path:
 
 def test_from_home_to_judging_and_back_with_real_threads(real_run: Path, show: Show) -> None:
     target = find_target(str(real_run))
-    app = show(start.home(target, start.Person("ann", Keymap())), time.monotonic)
+    app = show(start.home(target, Person("ann", Keymap())), time.monotonic)
     home: Any = app.view
     assert [entry.title for entry in home.shown] == ["Judge", "Play Breakout", "Play any game"]
     press(app, pygame.K_RETURN)
@@ -371,7 +373,7 @@ def test_from_home_to_judging_and_back_with_real_threads(real_run: Path, show: S
 
 def test_judge_refuses_what_is_no_store(tmp_path: Path, show: Show) -> None:
     (tmp_path / "store.sqlite").write_text("not a database, but long enough to be taken for one" * 30)
-    view = start.judge(find_target(str(tmp_path)), start.Person("ann", Keymap()))
+    view = open_judge(find_target(str(tmp_path)), Person("ann", Keymap()))
     app = show(view, time.monotonic)
     deadline = time.monotonic() + 60
     while not view._problem and time.monotonic() < deadline:  # type: ignore[attr-defined]
@@ -381,7 +383,7 @@ def test_judge_refuses_what_is_no_store(tmp_path: Path, show: Show) -> None:
 
 
 def test_play_names_the_nearest_game() -> None:
-    person = start.Person("ann", Keymap())
+    person = Person("ann", Keymap())
     with pytest.raises(UserError, match="minatar/breakout"):
         start.play("minatar/brakout", person)
     with pytest.raises(UserError, match="--people"):
@@ -393,7 +395,8 @@ import sys, time
 from rlhf_games.arena import start
 from rlhf_games.arena.app import App
 from rlhf_games.arena.keys import Keymap
-view = start.play(sys.argv[1], start.Person("ann", Keymap()), sys.argv[2])
+from rlhf_games.arena.person import Person
+view = start.play(sys.argv[1], Person("ann", Keymap()), sys.argv[2])
 app = App(view)
 app.frame()
 before = "jax" in sys.modules

@@ -1,0 +1,57 @@
+"""Everything that can be done in the arena about a run or a store: one table, from which Home, the help and ``keys.toml`` are made.
+
+How to add a task (say, ``coach``):
+
+1. Write its view (``coach_view.py`` with ``COMMANDS``) and its session, and a function ``open_coach(target, person) -> View`` that returns
+   at once: what takes time (database, JAX, checkpoints) is loaded on a worker behind an `OpeningView`. ``judge_task.py`` is an example.
+   Modules that the table imports must import neither pygame nor JAX nor SQLAlchemy at their top: the list of verbs and the first frame
+   would wait for them.
+2. Add one line to ``TASKS`` below. It appears in Home (beside how many queries of ``kinds`` wait), and its commands in ``keys.toml``.
+3. Add one line to ``VERBS`` in ``rlhf_games/cli/main.py`` and a dataclass in ``rlhf_games/cli/arena.py`` (`Judge` is an example).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rlhf_games.arena import judge_task
+from rlhf_games.arena.keys import Command
+from rlhf_games.arena.person import Person
+from rlhf_games.arena.runs import Target
+
+if TYPE_CHECKING:
+    from rlhf_games.arena.view import View
+
+
+class Task(NamedTuple):
+    """One thing to do about a run or a store."""
+
+    name: str
+    """The verb on the command line, and the section in ``keys.toml``."""
+    title: str
+    words: str
+    """One sentence for Home."""
+    open: Callable[[Target, Person], View]
+    """Makes its first view; quick."""
+    commands: Callable[[], Sequence[Command]]
+    """Every command of its view, for ``keys.toml``."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of queries that it answers; Home says how many wait, and puts first what waits."""
+    needs_run: bool = False
+    """Whether the folder of a run is needed (its policy, its reward model), not only a store."""
+
+    def offered(self, target: Target) -> bool:
+        """Whether it can be done there."""
+        return target.folder is not None or not self.needs_run
+
+
+TASKS: tuple[Task, ...] = (
+    Task("judge", "Judge", "Which of two clips is better?", judge_task.open_judge, judge_task.commands, ("preference",)),
+)
+"""All tasks, in the order of Home."""
+
+
+def find_task(name: str) -> Task:
+    """The task of that name."""
+    return next(task for task in TASKS if task.name == name)
