@@ -85,6 +85,7 @@ class Board:
             aim=self._card["aim"],
             keys={str(i + 1): i for i in range(len(meanings))},
             frame_shape=view.frame_shape(self.name),
+            board_in_frame=view.board_place(self.name),
         )
 
     def init(self, key: jax.Array) -> State:

@@ -41,6 +41,12 @@ def frame_shape(name: str) -> tuple[int, int]:
     return _STATUS + look.rows * look.tile + _KEYS, look.columns * look.tile + 2 * _MARGIN
 
 
+def board_place(name: str) -> tuple[int, int, int, int]:
+    """``(top, left, height, width)`` in pixels of the board in such a picture."""
+    look = _LOOKS[name]
+    return _STATUS, _MARGIN, look.rows * look.tile, look.columns * look.tile
+
+
 def draw(name: str, board: NDArray[np.int8], last_action: int, status: str) -> NDArray[np.uint8]:
     """A picture of one position.
 

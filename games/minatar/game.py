@@ -89,6 +89,7 @@ class MinAtar:
             buttons={_BUTTONS[m]: i for i, m in enumerate(meanings) if m in _BUTTONS},
             idle_action=meanings.index("stay"),
             frame_shape=view.frame_shape(state.observation.shape),
+            board_in_frame=view.board_place(state.observation.shape),
         )
 
     def init(self, key: jax.Array) -> State:

@@ -56,6 +56,11 @@ def frame_shape(observation_shape: tuple[int, ...]) -> tuple[int, int]:
     return rows * TILE + 2 * _MARGIN, columns * TILE + 2 * _MARGIN + _LEGEND
 
 
+def board_place(observation_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """``(top, left, height, width)`` in pixels of the board in such a picture."""
+    return _MARGIN, _MARGIN, observation_shape[0] * TILE, observation_shape[1] * TILE
+
+
 def draw(observation: NDArray[np.bool_], channels: tuple[str, ...]) -> NDArray[np.uint8]:
     """A picture of one observation.
 

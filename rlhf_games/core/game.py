@@ -71,6 +71,8 @@ class GameSpec:
     """What in the observation gives away that an episode ended; empty where nothing does."""
     frame_shape: tuple[int, int] = (0, 0)
     """``(height, width)`` of the pictures a session gives."""
+    board_in_frame: tuple[int, int, int, int] | None = None
+    """``(top, left, height, width)`` in pixels: where in a picture the observation's rows and columns lie; None: it fills the picture."""
 
 
 class Session(Protocol):

@@ -95,16 +95,21 @@ class Collector:
         Raises:
           ReplayMismatch: naming everything that differs, and where first.
         """
-        recorded, differences = self.replay.checksum, []
-        marks = marks_of(self.reward, self._digests)
-        wrong = [k for k, (old, new) in enumerate(zip(recorded.marks, marks, strict=False)) if old != new]
-        if wrong:
-            steps = f"{wrong[0] * MARK_EVERY} to {(wrong[0] + 1) * MARK_EVERY - 1}"
-            differences.append(f"hash of the steps {steps}: recorded {recorded.marks[wrong[0]]}, now {marks[wrong[0]]}")
+        recorded, differences = self.replay.checksum, self._differences_at_marks()
         if self.until == self.replay.length:
             differences += self._differences_at_end(recorded)
         if differences:
             raise _mismatch(self.replay, differences)
+
+    def check_marks(self) -> int:
+        """Compares what has been added so far with the recording's marks; returns how many steps that covers.
+
+        Raises:
+          ReplayMismatch: naming the first mark that differs.
+        """
+        if differences := self._differences_at_marks():
+            raise _mismatch(self.replay, differences)
+        return len(self._digests) * MARK_EVERY
 
     def windows(self) -> list[Window]:
         """The windows that were asked for, in the order asked."""
@@ -113,6 +118,14 @@ class Collector:
             Window(start, kept, self.replay.actions[start:stop].copy(), self.reward[start:stop].copy(), over[start:stop].copy())
             for (start, stop), kept in zip(self._wanted, self._observations, strict=True)
         ]
+
+    def _differences_at_marks(self) -> list[str]:
+        recorded, marks = self.replay.checksum.marks, marks_of(self.reward, self._digests)
+        wrong = [k for k, (old, new) in enumerate(zip(recorded, marks, strict=False)) if old != new]
+        if not wrong:
+            return []
+        steps = f"{wrong[0] * MARK_EVERY} to {(wrong[0] + 1) * MARK_EVERY - 1}"
+        return [f"hash of the steps {steps}: recorded {recorded[wrong[0]]}, now {marks[wrong[0]]}"]
 
     def _differences_at_end(self, recorded: Checksum) -> list[str]:
         assert self._last is not None, "check() comes after the last piece"

@@ -21,7 +21,7 @@ from rlhf_games.replay import device
 from rlhf_games.replay.cache import ByteCache
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.collect import Collector, enough_to_check
-from rlhf_games.replay.piece import Piece
+from rlhf_games.replay.piece import step_piece
 from rlhf_games.replay.replay import Replay, check_spec
 
 Pictures = NDArray[np.uint8]
@@ -169,7 +169,7 @@ def _draw_host(game: HostGame, collector: Collector, segment: Segment) -> Iterat
             if t == segment.start:
                 yield 0, session.frames()[-1:]
             after = session.step(action)
-            collector.add(_piece(t, before, after))
+            collector.add(step_piece(t, before, after))
             before = after
             if segment.start <= t < segment.stop:
                 yield t - segment.start, session.frames()
@@ -184,16 +184,3 @@ def _any_action(spec: GameSpec, timestep: TimeStep[NDArray[Any]]) -> NDArray[Any
         return np.zeros(shape, np.int32)
     chosen: NDArray[Any] = np.asarray(timestep.legal_action_mask).argmax(-1).astype(np.int32)
     return chosen
-
-
-def _piece(t: int, before: TimeStep[NDArray[Any]], after: TimeStep[NDArray[Any]]) -> Piece:
-    return Piece(
-        job=0,
-        start=t,
-        stop=t + 1,
-        before=lambda: before.observation,
-        after=lambda: after.observation[None],
-        reward=np.asarray(after.reward, np.float32)[None],
-        terminated=np.asarray(after.terminated, bool)[None],
-        truncated=np.asarray(after.truncated, bool)[None],
-    )

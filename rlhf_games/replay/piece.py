@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_games.core.game import TimeStep
+
 
 class Job(NamedTuple):
     """An episode to play from its seed."""
@@ -34,6 +36,20 @@ class Piece(NamedTuple):
     """``[n]``."""
     truncated: NDArray[np.bool_]
     """``[n]``."""
+
+
+def step_piece(t: int, before: TimeStep[NDArray[Any]], after: TimeStep[NDArray[Any]]) -> Piece:
+    """Step ``t`` of one game that is played step by step (job 0)."""
+    return Piece(
+        job=0,
+        start=t,
+        stop=t + 1,
+        before=lambda: before.observation,
+        after=lambda: after.observation[None],
+        reward=np.asarray(after.reward, np.float32)[None],
+        terminated=np.asarray(after.terminated, bool)[None],
+        truncated=np.asarray(after.truncated, bool)[None],
+    )
 
 
 class Slot(NamedTuple):
