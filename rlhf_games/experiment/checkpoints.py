@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from rlhf_games.core.agent import PyTree
 from rlhf_games.core.errors import UserError
-from rlhf_games.published.leaves import PyTree, flatten, stored, unflatten
+from rlhf_games.published.leaves import flatten, stored, unflatten
 
 
 class Checkpoints:

@@ -118,7 +118,7 @@ class FeedbackLoop:
         metrics: dict[str, float] = {}
         if recording is not None:
             times["ask"] = time.monotonic()
-            self._asked += len(self.asker.ask(self.quotas[i], i, self.state.model.params, self._policy))
+            self._asked += len(self.asker.ask(self.quotas[i], i, self.state.model.params, self.policy_name))
             if not self._collect(until):
                 return None
             times["fit"] = time.monotonic()
@@ -142,7 +142,7 @@ class FeedbackLoop:
             "iteration": self.iteration,
             "trusted": self.trusted,
             "asked": self._asked,
-            "asker": self.asker.state(self._policy) if self.experiment.learns_from_people else None,
+            "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
             "trainer": self.trainer.extra_state(self.state.learner),
         }
         return self.state, extra
@@ -157,7 +157,7 @@ class FeedbackLoop:
             self.labels.poll()  # also where nothing is left to do but to say how many there were
 
     @property
-    def _policy(self) -> str:
+    def policy_name(self) -> str:
         """Name of the present policy."""
         return f"{self.experiment.name}/{self.iteration}"
 
@@ -166,7 +166,7 @@ class FeedbackLoop:
         for _ in range(rounds):
             learner, recording = self.trainer.record(self.state.learner, self._reward(), steps=self.experiment.record.steps)
             self.state = self.state._replace(learner=learner)
-            self.asker.observe(recording.chunk, self._policy)
+            self.asker.observe(recording.chunk, self.policy_name)
         return recording
 
     def _reward(self) -> RewardState:

@@ -24,6 +24,9 @@ from rlhf_games.experiment.metrics import MetricsWriter
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.files import write_atomically
+from rlhf_games.published.container import About
+from rlhf_games.published.folder import FOLDER, listed
+from rlhf_games.published.publishing import publish
 
 Report = Callable[[Progress], None]
 
@@ -73,7 +76,7 @@ def experiment_of(run: RunDirectory) -> Experiment:
 
 
 def execute(run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None) -> dict[str, Any] | None:
-    """Does what is left of a run, from its last checkpoint.
+    """Does what is left of a run, from its last checkpoint. What it has learned is published after each iteration.
 
     Args:
       run: made by `create_run`.
@@ -85,15 +88,20 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
       The summary (also in ``summary.json``); None where the run was stopped before its end.
 
     Raises:
-      UserError: another process is at it, or it is finished already.
+      UserError: another process is at it, or it is finished already (and has published what it came to).
     """
-    if run.status.state == "finished":
+    finished = run.status.state == "finished"
+    if finished and listed(run.path / FOLDER):
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
         loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
         with loop.store:
-            return _go_on(run, loop, checkpoints, report, interruption)
+            if not finished:
+                return _go_on(run, loop, checkpoints, report, interruption)
+            _restore(loop, checkpoints)  # of a version that published nothing
+            _publish(run, loop)
+            return run.summary
 
 
 def _go_on(
@@ -101,12 +109,11 @@ def _go_on(
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
     began, experiment = time.monotonic(), loop.experiment
-    latest = checkpoints.latest()
-    if latest is not None:
-        loop.restore(*checkpoints.restore(latest, loop.state))
-    resume = None if latest is None and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
+    restored = _restore(loop, checkpoints)
+    _publish(run, loop)
+    resume = None if not restored and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
     with MetricsWriter(run, resume_step=resume) as metrics:
-        if not loop.run(lambda progress: _keep(loop, progress, metrics, checkpoints, report), interruption):
+        if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
             return None
     summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
@@ -114,11 +121,43 @@ def _go_on(
     return summary
 
 
-def _keep(loop: FeedbackLoop, progress: Progress, metrics: MetricsWriter, checkpoints: Checkpoints, report: Report) -> None:
+def _restore(loop: FeedbackLoop, checkpoints: Checkpoints) -> bool:
+    """Goes back to the last checkpoint; returns False where there is none."""
+    latest = checkpoints.latest()
+    if latest is not None:
+        loop.restore(*checkpoints.restore(latest, loop.state))
+    return latest is not None
+
+
+def _publish(run: RunDirectory, loop: FeedbackLoop) -> None:
+    """Lets everybody who follows the run have its present policy and reward model."""
+    e = loop.experiment
+    about = About(
+        run=e.name,
+        iteration=loop.iteration,
+        steps=loop.iteration * e.steps_per_iteration,
+        policy=loop.policy_name,
+        trusted=bool(loop.trusted),
+        published_at=time.time(),
+        game=e.game.name,
+        game_options=to_mapping(e.game)["options"],
+        agent=e.agent.name,
+        agent_config=to_mapping(e.agent)["config"],
+        network=to_mapping(e.model.network),
+        members=e.model.members,
+    )
+    publish(run.path, about, loop.trainer.policy(loop.state.learner), loop.state.model.params)
+
+
+def _keep(
+    run: RunDirectory, loop: FeedbackLoop, progress: Progress, metrics: MetricsWriter, checkpoints: Checkpoints, report: Report
+) -> None:
+    """Makes an iteration last: numbers, checkpoint, publication; then tells of it."""
     metrics.write(progress.steps, progress.metrics)
     metrics.flush()
     state, extra = loop.checkpoint()
     checkpoints.save(loop.iteration, state, extra)
+    _publish(run, loop)
     report(progress)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import Progress
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.reproduce import compare, reproduce
@@ -21,8 +22,9 @@ from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, create_run, execute, experiment_of
 from rlhf_games.feedback.store import Store
 from rlhf_games.files import write_atomically
+from rlhf_games.published.run import PublishedRun
 
-from .tiny import tiny
+from .tiny import same, tiny
 
 Go = Callable[..., Any]
 
@@ -194,3 +196,39 @@ def test_answers_of_the_run_are_in_its_store(go: Go, tmp_path: Path) -> None:
         assert len(store.answers().answers) == summary["answers"] == experiment.feedback.budget
         assert {person.kind for person in store.annotators()} == {"teacher"}
     assert experiment_of(run) == experiment
+
+
+def test_a_run_publishes_before_it_begins_and_after_each_iteration(go: Go, bench: Bench, in_lab: Path, tmp_path: Path) -> None:
+    run = create_run(tiny(), tmp_path / "run")
+    seen: list[int] = []
+
+    def look(progress: Progress) -> None:
+        seen.append(PublishedRun.open(run.path).newest().about.iteration)
+
+    go(run, stop=2, report=look)
+    assert seen == [1, 2]
+    go(run, report=look)
+    assert seen == [1, 2, 3, 4]
+    last = PublishedRun.open(run.path).newest()
+    loop = bench.loop(tiny(), tmp_path / "other.sqlite")
+    with loop.store, Checkpoints(run.checkpoints_path, read_only=True) as checkpoints:
+        state, _ = checkpoints.restore(4, loop.state)
+    same(last.agent_params, loop.trainer.policy(state.learner))
+    same(last.reward_params, state.model.params)
+    assert last.about.policy == "tiny/4"
+
+
+def test_resuming_a_finished_run_of_an_older_version_publishes_it(go: Go, in_lab: Path, tmp_path: Path) -> None:
+    run = create_run(tiny(), tmp_path / "run")
+    summary = go(run)
+    published = PublishedRun.open(run.path).newest()
+    shutil.rmtree(run.path / "published")
+    with pytest.raises(UserError, match="rlhf-games resume"):
+        PublishedRun.open(run.path)
+    assert go(run) == summary
+    again = PublishedRun.open(run.path).newest()
+    same(again.agent_params, published.agent_params)
+    assert again.about.trusted == published.about.trusted
+    assert run.status.state == "finished"
+    with pytest.raises(UserError, match="is finished"):
+        go(run)
