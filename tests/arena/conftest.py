@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,14 @@ class Films:
         self.broken: set[Clip] = set()
         self.requested: list[Clip] = []
 
-    def request(self, clip: Clip) -> Future[Footage]:
+        self.expected: list[Clip] = []
+
+    def request(self, clip: Clip, urgent: bool = False) -> Future[Footage]:
         self.requested.append(clip)
         return self.worker.submit(lambda: self.draw(clip))
+
+    def expect(self, clips: Sequence[Clip]) -> None:
+        self.expected = list(clips)
 
     def draw(self, clip: Clip) -> Footage:
         if clip in self.broken:

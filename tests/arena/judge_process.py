@@ -30,8 +30,11 @@ class Films:
     def __init__(self) -> None:
         self.worker = new_worker("films")
 
-    def request(self, clip):  # type: ignore[no-untyped-def]
+    def request(self, clip, urgent=False):  # type: ignore[no-untyped-def]
         return self.worker.submit(lambda: Footage(np.zeros((clip.length, 4, 6, 3), np.uint8), 10.0, "test/line", 1, False))
+
+    def expect(self, clips):  # type: ignore[no-untyped-def]
+        pass
 
     def close(self) -> None:
         self.worker.shutdown()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_games.arena import judging
+from rlhf_games.arena import answering
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Preference
@@ -185,9 +185,9 @@ def test_pairs_are_held_ahead_renewed_and_given_back(store: Store, ask: Ask, jud
     store._clock = clock
     session = judge()
     session.tick()
-    assert session.ahead == judging.AHEAD
-    assert len(films.requested) == 2 * (judging.AHEAD + 1), "both clips of every pair held are being drawn"
-    held = ids[: judging.AHEAD + 1]
+    assert session.ahead == answering.AHEAD
+    assert len(films.requested) == 2 * (answering.AHEAD + 1), "both clips of every pair held are being drawn"
+    held = ids[: answering.AHEAD + 1]
     for _ in range(10):
         clock.now += 10.0
         session.tick()

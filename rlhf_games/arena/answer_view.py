@@ -1,0 +1,273 @@
+"""What the views in which clips are judged, ranked and rated share: how clips run, what stands around them, what waiting looks like."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.pen import Pen, fit
+from rlhf_games.arena.playback import next_speed
+from rlhf_games.arena.runs import Learning
+from rlhf_games.arena.view import Next
+
+if TYPE_CHECKING:
+    from rlhf_games.arena.answering import AnswerSession
+    from rlhf_games.arena.films import Footage
+
+SHARED = (
+    Command("undo", ("backspace", "pad:b"), "take back the last answer"),
+    Command("pause", ("space", "pad:a"), "pause, go on"),
+    Command("restart", ("r", "pad:x"), "from the beginning"),
+    Command("slower", ("[", "pad:leftstick"), "slower"),
+    Command("faster", ("]", "pad:rightstick"), "faster"),
+    Command("step_back", (",",), "one picture back"),
+    Command("step", (".",), "one picture forward"),
+    Command("bars", ("b",), "bars under the clips"),
+    Command("retry", ("return", "pad:start"), "store a failed answer again"),
+    Command("drop", ("delete", "pad:y"), "give a failed answer up"),
+)
+"""What every such view can be told besides its answers."""
+HINTS = {"undo": "undo", "pause": "pause", "retry": "try again", "drop": "give it up"}
+
+Session = TypeVar("Session", bound="AnswerSession")  # type: ignore[type-arg]  # of whatever kind of answer
+
+
+class Words(NamedTuple):
+    """What a view calls its questions."""
+
+    one: str
+    """One of them: "pair"."""
+    heading: str
+    """Above a question on the screen."""
+
+
+class AnswerView(Generic[Session]):
+    """Shows an `AnswerSession`; what is asked and how it is answered is a subclass's."""
+
+    title: ClassVar[str]
+    words: ClassVar[Words]
+    all_commands: ClassVar[tuple[Command, ...]]
+    """With their usual keys."""
+    hints: ClassVar[tuple[tuple[str, str], ...]]
+    """Commands and words at the lower edge."""
+
+    def __init__(
+        self,
+        session: Session,
+        keymap: Keymap,
+        *,
+        aim: Callable[[str], tuple[str, str]],
+        learning: Callable[[], Future[Learning | None]] | None = None,
+        budget: int | None = None,
+        now: Callable[[], float] = time.monotonic,
+        bars: bool = True,
+    ) -> None:
+        """``aim``: title and aim of a game by name; ``learning``: asks how the agent does, without waiting; ``budget``: answers wanted."""
+        self.session = session
+        self.commands: Sequence[Command] = keymap.commands(self.title.lower(), self.all_commands)
+        self._aim, self._learning, self._budget, self._now = aim, learning, budget, now
+        self._bars = bars
+        self._asked: Future[Learning | None] | None = None
+        self._known: Learning | None = None
+        self._ask_at = now()
+        self._paused_by_focus = False
+
+    @property
+    def hurried(self) -> bool:
+        """While an answer is on its way to the disk: the next question is to come at once."""
+        return self.session.phase in ("saving", "undoing")
+
+    # For subclasses
+
+    @abstractmethod
+    def answer(self, name: str, shift: bool) -> bool:
+        """A command that belongs to this kind of answer; False where it is not one of those."""
+
+    @abstractmethod
+    def said(self) -> str:
+        """In words, the answer that was taken back; there is one."""
+
+    @abstractmethod
+    def draw_question(self, canvas: Canvas, stage: Rect) -> None:
+        """Paints what changed on the stage; there is a question."""
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key."""
+        return self.click(command) if command is not None else None
+
+    def click(self, command: str) -> Next:
+        """A command by its name."""
+        shift, _, name = command.rpartition("+")
+        if self.answer(name, bool(shift)):
+            return None
+        if name in ("undo", "retry", "drop"):
+            {"undo": self.session.undo, "retry": self.session.retry, "drop": self.session.drop}[name]()
+        elif name == "bars":
+            self._bars = not self._bars
+        else:
+            self._wind(name)
+        return None
+
+    def _wind(self, name: str) -> None:
+        """Commands about how the clips run."""
+        playback = self.session.playback
+        match name:
+            case "pause":
+                playback.paused = not playback.paused
+            case "restart":
+                playback.restart()
+            case "slower" | "faster":
+                playback.speed = next_speed(playback.speed, name == "faster")
+            case "step" | "step_back":
+                playback.step(1 if name == "step" else -1)
+
+    def back(self) -> Next:
+        """Leaves; the session keeps every answer."""
+        return "back"
+
+    def focus(self, gained: bool) -> None:
+        """The clips stand still while the person is elsewhere."""
+        playback = self.session.playback
+        if gained and self._paused_by_focus:
+            playback.paused = False
+        self._paused_by_focus = not gained and (self._paused_by_focus or not playback.paused)
+        playback.paused = playback.paused or not gained
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        if self._learning is not None:
+            self._ask()
+        return None
+
+    def _ask(self) -> None:
+        assert self._learning is not None
+        if self._asked is not None and self._asked.done():
+            self._known, self._asked = self._asked.result(), None
+        if self._asked is None and self._now() >= self._ask_at:
+            self._ask_at = self._now() + 2.0
+            self._asked = self._learning()
+
+    def close(self) -> None:
+        """Gives back what was not answered."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session = self.session
+        showing = session.current is not None
+        canvas.begin((self.title, canvas.width, canvas.height, showing, *self.scene()))
+        areas = frame_areas(canvas)
+        title, aim = self._aim(session.current.footage[0].game) if session.current is not None else ("", "")
+        heading = self.words.heading if showing else self.title
+        canvas.part("heading", areas.heading, (heading, aim), lambda pen: _heading(pen, heading, f"{title}: {aim}" if title else ""))
+        standing(canvas, areas.standing, self._standing(), self._known)
+        if showing:
+            self.draw_question(canvas, areas.stage)
+        else:
+            turn = int(self._now() * 12)
+            waiting = self._waiting_words()
+            canvas.part("wait", areas.stage, (turn, waiting), lambda pen: _wait(pen, turn / 12, *waiting))
+        words, colour = self._status()
+        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
+        hints = tuple((name, HINTS[name]) for name in ("retry", "drop")) if session.phase == "failed" else self.hints
+        footer(canvas, areas.footer, self.commands, hints)
+
+    def scene(self) -> tuple[Hashable, ...]:
+        """What decides where the parts lie, besides the window's size."""
+        return ()
+
+    def _standing(self) -> tuple[str, str]:
+        """The numbers in the corner: what was done, what is left."""
+        session = self.session
+        if session.progress is None or session.waiting is None:
+            return f"{session.given} by you", f"as {session.annotator}"
+        left = f"{max(0, self._budget - session.progress.answered)} left" if self._budget is not None else f"{session.waiting} open"
+        return (
+            f"{session.progress.answered} answered · {left}",
+            f"{session.progress.per_minute:.0f} a minute · {session.given} now by {session.annotator}",
+        )
+
+    def _waiting_words(self) -> tuple[str, str]:
+        session = self.session
+        if session.phase == "undoing":
+            return "Taking back…", ""
+        if session.loading:
+            return "Drawing the clips…", "The first ones take a few seconds: the game is being loaded."
+        if session.progress is None:
+            return "Opening the store…", ""
+        if session.waiting and session.progress.open > session.progress.leased:
+            return f"Fetching the next {self.words.one}…", ""
+        return (
+            f"No {self.words.one} is waiting.",
+            "New ones appear here as soon as the learner asks. You can stay, or leave with Esc.",
+        )
+
+    def _status(self) -> tuple[str, theme.Colour]:
+        session, playback = self.session, self.session.playback
+        if session.notice:
+            return session.notice, theme.AMBER
+        parts = []
+        if session.current is not None and session.current.taken_back is not None and session.phase == "showing":
+            parts.append(f"taken back: you had said “{self.said()}”")
+        if session.current is not None and playback.paused:
+            parts.append("paused")
+        if playback.speed != 1.0:
+            parts.append(f"speed ×{playback.speed:g}")
+        return " · ".join(parts), theme.MUTED
+
+    def draw_clip(self, canvas: Canvas, place: int, room: Rect, bar: Rect, card: Hashable) -> None:
+        """The moving parts of the clip at ``place``, which lie on a card painted with the key ``card``."""
+        film, playback = self.film(place), self.session.playback
+        if room.w <= 0 or room.h <= 0:
+            return
+        rect = Rect((0, 0), fit(film.size, room.size)[0])
+        rect.center = room.center
+        number = playback.frame(place)
+        canvas.part(f"clip {place}", rect, (card, number), lambda pen: pen.picture(film.frames[number], pen.area), theme.PANEL)
+        if self._bars:
+            done = round(playback.share(place) * bar.w)
+            canvas.part(f"bar {place}", bar, (card, done), lambda pen: pen.bar(pen.area, done / bar.w), theme.PANEL)
+
+    def film(self, place: int) -> Footage:
+        """What is shown at ``place``; there is a question."""
+        assert self.session.current is not None
+        film: Footage = self.session.current.footage[place]
+        return film
+
+    def end_words(self, place: int) -> str:
+        """What is written over a clip that has come to its end in this round; else empty."""
+        if not self.session.playback.over(place):
+            return ""
+        return "EPISODE ENDS HERE" if self.film(place).ends else "CLIP ENDS HERE"
+
+    def seat_words(self, place: int) -> str:
+        """Whose eyes the clip is seen with, where there are several; else empty."""
+        assert self.session.current is not None
+        return f" · seat {self.session.current.query.shown[place].seat}" if self.film(place).players > 1 else ""
+
+
+def _heading(pen: Pen, words: str, aim: str) -> None:
+    pen.text((0, 0), words, "title")
+    pen.paragraph((0, pen.px(42)), aim, pen.area.w, 2, "small")
+
+
+def _wait(pen: Pen, turn: float, words: str, more: str) -> None:
+    pen.box(pen.area)
+    centre = pen.area.center
+    pen.spinner((centre[0], centre[1] - pen.px(60)), turn)
+    pen.text((centre[0], centre[1]), words, "title", anchor="midtop")
+    pen.paragraph((centre[0], centre[1] + pen.px(48)), more, pen.area.w - pen.px(80), 2, centred=True)

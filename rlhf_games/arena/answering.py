@@ -1,0 +1,367 @@
+"""What happens while a person answers questions about clips, whatever kind of answer is asked for. No pygame; nothing here waits.
+
+A question goes through: leased (nobody else gets it) → drawn (in the background) → shown → answered → *durable* → the next one. The next
+one is shown only when the store has the answer on the disk, so what a person saw acknowledged is never lost.
+
+SQLAlchemy is imported on the worker, by whoever opens the store: the first frame does not wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from rlhf_games.arena.playback import Playback
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.answers import Preference, Ranking, Rating
+
+if TYPE_CHECKING:
+    from rlhf_games.arena.films import Footage
+    from rlhf_games.arena.work import Worker
+    from rlhf_games.feedback.store import AnswerDraft, Progress, Query, Store
+    from rlhf_games.replay.clip import Clip
+
+Phase: TypeAlias = Literal["waiting", "showing", "saving", "undoing", "failed"]
+Value = TypeVar("Value", Preference, Ranking, Rating)
+
+AHEAD = 6
+"""Questions that are leased and drawn beyond the one on the screen."""
+EXPECTED = 24
+"""Questions after those whose clips are drawn when nothing else is to be done; they are not leased."""
+LEASE_SECONDS = 60.0
+_LOOK_EVERY = 0.5
+"""Seconds between looks at an empty queue."""
+_COUNT_EVERY = 1.0
+_EXPECT_EVERY = 2.0
+_ANSWERS_SHOWN = 60.0
+"""Seconds over which answers per minute are counted."""
+
+
+class Films(Protocol):
+    """Makes clips ready for the screen."""
+
+    def request(self, clip: Clip, urgent: bool = False) -> Future[Footage]:
+        """Returns at once; ``urgent``: before everything else."""
+        ...
+
+    def expect(self, clips: Sequence[Clip]) -> None:
+        """Clips that will probably be asked for, the next one first: drawn when nothing that was asked for waits."""
+        ...
+
+    def close(self) -> None:
+        """Drops what has not begun."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Asked(Generic[Value]):
+    """A question that this session holds."""
+
+    query: Query
+    films: tuple[Future[Footage], ...]
+    """By place, as they are shown."""
+    taken_back: Value | None = None
+    """What the person said before they took it back."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether all clips are drawn (or cannot be)."""
+        return all(film.done() for film in self.films)
+
+    @property
+    def problem(self) -> BaseException | None:
+        """Why it cannot be shown; ask once it is ready."""
+        return next((error for film in self.films if (error := film.exception()) is not None), None)
+
+    @property
+    def footage(self) -> tuple[Footage, ...]:
+        """All clips; ask once it is ready."""
+        return tuple(film.result() for film in self.films)
+
+
+class _Looked(NamedTuple):
+    """What the store says about how far things are."""
+
+    progress: Progress
+    waiting: int
+    """Questions of the session's kind that somebody should still answer."""
+    expected: tuple[Clip, ...] | None
+    """What will be asked next; None where it was not looked for."""
+
+
+class AnswerSession(Generic[Value]):
+    """One person answering. Call ``tick`` often; everything that takes time is done by ``worker``, in order."""
+
+    kind: ClassVar[str]
+    """Of the queries that are asked."""
+    noun: ClassVar[str] = "Question"
+    """What people call one of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        films: Films,
+        annotator: str,
+        worker: Worker,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``now``: seconds, never going back, for what is shown; ``wall``: seconds since 1970, for what is stored."""
+        self._store, self._films, self._worker, self._now, self._wall = store, films, worker, now, wall
+        self.annotator = annotator
+        self.playback = Playback(now)
+        self.phase: Phase = "waiting"
+        self.current: Asked[Value] | None = None
+        """The question on the screen; stays there until its answer is durable."""
+        self.chosen: Value | None = None
+        """The answer that is being stored, or whose storing failed."""
+        self.given = 0
+        """Answers of this session that are durable and stand."""
+        self.notice = ""
+        """What the person should know; empty most of the time."""
+        self.progress: Progress | None = None
+        """Of all kinds of questions."""
+        self.waiting: int | None = None
+        """Questions of this kind that somebody should still answer."""
+        self._queue: deque[Asked[Value]] = deque()
+        self._broken: list[Asked[Value]] = []
+        self._shown_at = 0.0
+        self._draft: AnswerDraft | None = None
+        self._job: Future[Any] | None = None
+        self._undos = 0
+        self._leasing: Future[list[Query]] | None = worker.submit(self._first_lease)
+        self._renewing: Future[list[int]] | None = None
+        self._asked: set[int] = set()
+        self._counting: Future[_Looked] | None = None
+        self._look_at = self._count_at = self._expect_at = now()
+        self._renew_at = now() + LEASE_SECONDS / 3
+        self._closed = False
+
+    @property
+    def ahead(self) -> int:
+        """Questions that can be shown at once when the present one is answered."""
+        return sum(asked.ready for asked in self._queue)
+
+    @property
+    def loading(self) -> bool:
+        """Whether a leased question is still being drawn."""
+        return any(not asked.ready for asked in self._queue)
+
+    # What the person does
+
+    def say(self, value: Value) -> bool:
+        """Answers the question on the screen; returns False where there is nothing to answer (yet): then nothing happened."""
+        from rlhf_games.feedback.store import AnswerDraft  # loaded long ago by whoever opened the store
+
+        if not self.answerable or self.current is None:
+            return False
+        answered_at = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
+        self.chosen = value
+        self._draft = AnswerDraft(self.annotator, value, self._shown_at, answered_at, uuid.uuid4().hex, query_id=self.current.query.id)
+        self.notice = ""
+        self._post()
+        return True
+
+    @property
+    def answerable(self) -> bool:
+        """Whether there is a question on the screen that waits for its answer."""
+        return self.phase == "showing" and not self._undos
+
+    def undo(self) -> None:
+        """Takes back the newest answer of this person, of an earlier session too; as often as it is called."""
+        if self.phase != "failed":
+            self._undos += 1
+
+    def retry(self) -> None:
+        """Stores an answer again whose storing failed: it is the same answer, so it cannot be stored twice."""
+        if self.phase == "failed" and self._draft is not None:
+            self._post()
+
+    def drop(self) -> None:
+        """Gives up an answer whose storing failed, and its question."""
+        if self.phase != "failed" or self.current is None:
+            return
+        asked, self.current, self._draft, self.chosen, self.notice = self.current, None, None, None, ""
+        self._worker.submit(lambda: self._store.release(self.annotator, [asked.query.id]))
+        self.phase = "waiting"
+
+    def close(self) -> None:
+        """Gives back what was not answered; an answer on its way is stored first. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._films.close()
+        self._worker.submit(self._give_back)
+        self._worker.shutdown(wait=True)
+
+    def _give_back(self) -> None:
+        """On the worker, after everything else: also what was leased in the last moment goes back."""
+        ids = self._held_ids()
+        if self._leasing is not None and self._leasing.exception() is None:
+            ids += [query.id for query in self._leasing.result()]
+        if self.phase == "undoing" and self._job is not None and self._job.exception() is None:
+            _, query, _ = self._job.result()
+            ids += [] if query is None else [query.id]
+        self._store.release(self.annotator, ids)
+        self._store.close()
+
+    # Time
+
+    def tick(self) -> None:
+        """Takes in what the worker has finished, asks for more, and shows the next pair when it may."""
+        if self._closed:
+            return
+        self._take_leases()
+        self._finish_job()
+        if self.phase in ("waiting", "showing") and self._undos:
+            self._start_undo()
+        self._sort_out_broken()
+        if self.phase == "waiting" and self._queue and self._queue[0].ready:
+            self._show(self._queue.popleft())
+        self._keep_leases()
+        self._count()
+        self.playback.tick()
+
+    def _show(self, asked: Asked[Value]) -> None:
+        self.current, self.phase, self.chosen = asked, "showing", None
+        self.playback.load(asked.footage)
+        self._shown_at = self._wall()
+
+    def _post(self) -> None:
+        draft, self.phase = self._draft, "saving"
+        assert draft is not None
+        self._job = self._worker.submit(lambda: self._store.post_answers([draft]))
+
+    def _start_undo(self) -> None:
+        self.phase = "undoing"
+        self._job = self._worker.submit(self._take_back)
+
+    def _take_back(self) -> tuple[bool, Query | None, Any]:
+        """On the worker: whether there was something to take back, its query leased again if that can be, what was said."""
+        answer = self._store.undo_last(self.annotator, kinds=(self.kind,))
+        if answer is None:
+            return False, None, None
+        if answer.query_id is None:  # said about a replay, not asked for
+            return True, None, answer.value
+        return True, self._store.lease(self.annotator, only=[answer.query_id], seconds=LEASE_SECONDS), answer.value
+
+    def _finish_job(self) -> None:
+        if self._job is None or not self._job.done():
+            return
+        job, self._job = self._job, None
+        error = job.exception()
+        if self.phase == "saving":
+            self._saved(error)
+        elif error is not None:
+            self._undos, self.notice = 0, f"Could not take back: {error}"
+            self.phase = "showing" if self.current is not None else "waiting"
+        else:
+            self._undone(*job.result())
+
+    def _saved(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.phase, self.notice = "failed", f"This answer is not stored: {error}"
+            return
+        self.given += 1
+        self._count_at = self._now()
+        self.current, self._draft, self.phase = None, None, "waiting"
+
+    def _undone(self, found: bool, query: Query | None, said: Value | None) -> None:
+        self._undos -= 1
+        self._count_at = self._now()
+        self.phase = "showing" if self.current is not None else "waiting"
+        if not found:
+            self._undos, self.notice = 0, "There is no answer of yours left to take back."
+            return
+        self.given = max(0, self.given - 1)
+        if query is None:
+            self.notice = "Taken back. That question is not asked any more."
+            return
+        self.notice = ""
+        if self.current is not None:
+            self._queue.appendleft(self.current)
+        self._queue.appendleft(self._hold(query, said))
+        self.current, self.phase = None, "waiting"
+
+    # Leases
+
+    def _first_lease(self) -> list[Query]:
+        """On the worker. What this person held when a session of theirs died is free again."""
+        self._store.release(self.annotator)
+        return self._lease(AHEAD + 1)
+
+    def _lease(self, count: int) -> list[Query]:
+        return self._store.lease_many(self.annotator, count, kinds=(self.kind,), seconds=LEASE_SECONDS)
+
+    def _hold(self, query: Query, said: Value | None = None) -> Asked[Value]:
+        films = tuple(self._films.request(clip, urgent=said is not None) for clip in query.shown)
+        return Asked(query, films, said)
+
+    def _held_ids(self) -> list[int]:
+        return [asked.query.id for asked in (*self._queue, *self._broken, *([self.current] if self.current is not None else []))]
+
+    def _take_leases(self) -> None:
+        if self._leasing is not None and self._leasing.done():
+            leasing, self._leasing = self._leasing, None
+            try:
+                found = leasing.result()
+            except UserError as error:
+                found, self.notice = [], str(error)
+            self._queue.extend(self._hold(query) for query in found)
+            self._look_at = self._now() + (0.0 if found else _LOOK_EVERY)
+        wanted = AHEAD - len(self._queue) + (self.current is None)
+        if self._leasing is None and wanted > 0 and self._now() >= self._look_at:
+            self._leasing = self._worker.submit(lambda: self._lease(wanted))
+
+    def _sort_out_broken(self) -> None:
+        """A question that cannot be shown is held back (given back it would come again) and named."""
+        for asked in [asked for asked in self._queue if asked.ready]:
+            if problem := self.cannot_show(asked):
+                self._queue.remove(asked)
+                self._broken.append(asked)
+                self.notice = f"{self.noun} {asked.query.id} cannot be shown: {problem}"
+
+    def cannot_show(self, asked: Asked[Value]) -> str:
+        """Why a question whose clips are drawn cannot be shown; empty where it can."""
+        return "" if asked.problem is None else str(asked.problem)
+
+    def _keep_leases(self) -> None:
+        if self._renewing is not None and self._renewing.done():
+            renewing, self._renewing = self._renewing, None
+            lost = set() if renewing.exception() is not None else self._asked - set(renewing.result())
+            # One that is on the screen stays: the store takes an answer also when its lease has run out.
+            self._queue = deque(asked for asked in self._queue if asked.query.id not in lost)
+        if self._now() >= self._renew_at:
+            self._renew_at = self._now() + LEASE_SECONDS / 3
+            ids = self._held_ids()
+            self._asked = set(ids)
+            if ids and self._renewing is None:
+                self._renewing = self._worker.submit(lambda: self._store.renew(self.annotator, ids, LEASE_SECONDS))
+
+    def _count(self) -> None:
+        if self._counting is not None and self._counting.done():
+            counting, self._counting = self._counting, None
+            if counting.exception() is None:
+                looked = counting.result()
+                self.progress, self.waiting = looked.progress, looked.waiting
+                if looked.expected is not None:
+                    self._films.expect(looked.expected)
+        if self._counting is None and self._now() >= self._count_at:
+            self._count_at = self._now() + _COUNT_EVERY
+            held = frozenset(self._held_ids()) if self._now() >= self._expect_at else None
+            self._expect_at = self._expect_at if held is None else self._now() + _EXPECT_EVERY
+            self._counting = self._worker.submit(lambda: self._look(held))
+
+    def _look(self, held: frozenset[int] | None) -> _Looked:
+        """On the worker: how far things are; ``held``: also what will be asked after these queries."""
+        waiting = self._store.query_ids(kind=self.kind, still_wanted=True)
+        expected = None
+        if held is not None:
+            coming = self._store.queries([query_id for query_id in waiting if query_id not in held][:EXPECTED])
+            expected = tuple(clip for query in coming for clip in query.shown)
+        return _Looked(self._store.progress(_ANSWERS_SHOWN), len(waiting), expected)
