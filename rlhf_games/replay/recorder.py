@@ -104,6 +104,15 @@ class EpisodeRecorder:
         seed = np.full(steps, replay.seed, np.uint32)
         self._extend(replay.lane, Chunk(seed, replay.actions, reward, never, never, observation))
 
+    def branch(self, player: Sequence[str]) -> EpisodeRecorder:
+        """A copy that shares nothing that changes; its episodes are ``player``'s."""
+        copy = EpisodeRecorder(self._spec, len(self._open), player=player, versions=self._versions, clock=self._clock)
+        copy._open = [
+            episode and replace(episode, actions=[*episode.actions], rewards=[*episode.rewards], digests=[*episode.digests])
+            for episode in self._open
+        ]
+        return copy
+
     def _add_lane(self, lane: int, steps: Chunk, policy: str) -> list[Replay]:
         ends = np.flatnonzero(steps.terminated | steps.truncated)
         finished = []
@@ -160,7 +169,8 @@ class SessionRecorder:
         """``session``: just opened from ``seed``; ``player``: who plays each seat; ``policy``: which policy plays the agent's seats."""
         self._session = session
         self._seed = np.full((1, 1), seed, np.uint32)
-        self._policy = policy
+        self.policy = policy
+        """May be changed while it plays: an episode is filed under the policy that ended it."""
         self._recorder = EpisodeRecorder(session.spec, 1, player=player, clock=clock)
         self._finished: list[Replay] = []
 
@@ -168,8 +178,20 @@ class SessionRecorder:
         """Plays one decision ``[P, ...]``; raises ``RuntimeError`` when the episode is over."""
         seen = self._session.step(action)
         arrays = (action, seen.reward, seen.terminated, seen.truncated, seen.observation)
-        self._finished += self._recorder.add(Chunk(self._seed, *(np.asarray(array)[None, None] for array in arrays)), self._policy)
+        self._finished += self._recorder.add(Chunk(self._seed, *(np.asarray(array)[None, None] for array in arrays)), self.policy)
         return seen
+
+    def branch(self, player: Sequence[str]) -> SessionRecorder:
+        """A recorder that goes its own way from here, with a copy of the game; from here on ``player`` plays."""
+        copy = object.__new__(SessionRecorder)
+        copy._session, copy._seed, copy.policy, copy._finished = self._session.branch(), self._seed, self.policy, list(self._finished)
+        copy._recorder = self._recorder.branch(player)
+        return copy
+
+    @property
+    def session(self) -> Session:
+        """The game that is played."""
+        return self._session
 
     def replay(self, key_events: Sequence[tuple[float, str, bool]] = ()) -> Replay:
         """The episode, or its beginning where it is not over; ``key_events`` as in `Replay`.
@@ -177,7 +199,7 @@ class SessionRecorder:
         Raises:
           RuntimeError: nothing has been played yet.
         """
-        made = self._finished or self._recorder.open_episodes(self._policy)
+        made = self._finished or self._recorder.open_episodes(self.policy)
         if not made:
             raise RuntimeError(f"{self._session.spec.name}: a replay needs at least one step")
         return replace(made[0], key_events=tuple(key_events))

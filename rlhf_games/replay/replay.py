@@ -99,6 +99,14 @@ class Replay:
         little = self.actions.astype(self.actions.dtype.newbyteorder("<"), copy=False)
         return blake2b(text.encode() + b"\0" + little.tobytes(), digest_size=16).hexdigest()
 
+    def begins(self, other: Replay) -> bool:
+        """Whether ``other`` is the same episode as far as this goes, or further: an unfinished recording of it."""
+        same = (self.game, self.game_version, self.options, self.seed, self.player)
+        if same != (other.game, other.game_version, other.options, other.seed, other.player) or self.length > other.length:
+            return False
+        open_end = self.ended == "unfinished" or (self.length == other.length and self.ended == other.ended)
+        return open_end and np.array_equal(self.actions, other.actions[: self.length])
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Replay) and _header(self) == _header(other) and np.array_equal(self.actions, other.actions)
 

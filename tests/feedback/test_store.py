@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Advice, Demonstration, Evaluation, Preference, Question, Ranking, Rating, Takeover
 from rlhf_games.feedback.store import AnswerDraft, QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
+from rlhf_games.replay.replay import Replay
 
 from .conftest import Clock, draft, make_replay
 
@@ -295,6 +297,31 @@ def test_every_kind_of_answer_has_its_place(store: Store, ask: Ask) -> None:
         store.link_episode("e1", other)
     with pytest.raises(UserError, match="shows 3 clips"):
         store.post_answers([draft(ranking, Ranking((0, 1)), annotator="bob")])
+
+
+def test_an_episode_grows_under_its_answers(store: Store) -> None:
+    whole = make_replay(3, 90)
+    parts = [cut(whole, 20), cut(whole, 50)]
+    store.post_answers([AnswerDraft("ann", Evaluation(1.0), 1, 2, "live", episode="e1", step=9)])
+    seen = []
+    for replay in (*parts, parts[0], whole, parts[1]):
+        store.grow_episode("e1", replay)
+        (live,) = store.answers(kinds=["evaluation"]).answers
+        seen.append(live.replay_id)
+    assert seen == [parts[0].id, parts[1].id, parts[1].id, whole.id, whole.id]
+    assert store.replay(parts[0].id) == parts[0], "an answer read earlier keeps what it was read with"
+    for other in (make_replay(4, 120), cut(make_replay(3, 95), 95)):
+        with pytest.raises(UserError, match="does not go on"):
+            store.grow_episode("e1", other)
+    (live,) = store.answers(kinds=["evaluation"]).answers
+    assert live.replay_id == whole.id
+
+
+def cut(replay: Replay, length: int) -> Replay:
+    """The replay as it was while it was played."""
+    return dataclasses.replace(
+        replay, actions=replay.actions[:length], checksum=dataclasses.replace(replay.checksum, length=length), ended="unfinished"
+    )
 
 
 def test_progress_counts(store: Store, ask: Ask, clock: Clock) -> None:

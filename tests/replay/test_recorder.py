@@ -128,3 +128,19 @@ def test_a_person_at_the_keyboard(walk: Any) -> None:
     with pytest.raises(RuntimeError):
         recorder.step(np.zeros(2, np.int32))
     assert recorder.replay(events) == replay
+
+
+def test_a_branch_goes_its_own_way(walk: Any) -> None:
+    recorder = SessionRecorder(walk.open(5), 5, player=("ann", "agent"), policy="p3")
+    for _ in range(3):
+        recorder.step(np.array([1, 2], np.int32))
+    branch = recorder.branch(("agent", "agent"))
+    branch.policy = "p4"
+    for _ in range(2):
+        branch.step(np.array([2, 2], np.int32))
+    recorder.step(np.array([0, 0], np.int32))
+    mine, other = recorder.replay(), branch.replay()
+    assert mine.actions.tolist() == [[1, 2]] * 3 + [[0, 0]]
+    assert other.actions.tolist() == [[1, 2]] * 3 + [[2, 2]] * 2
+    assert (other.player, other.policy, mine.player, mine.policy) == (("agent", "agent"), "p4", ("ann", "agent"), "p3")
+    simulate(walk, [mine, other])

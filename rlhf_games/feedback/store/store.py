@@ -67,18 +67,7 @@ class Store:
     def add_replays(self, items: Sequence[Replay]) -> list[str]:
         """Adds replays that are not there yet; returns the ids of all, in order."""
         now = self._clock()
-        rows = [
-            {
-                "id": replay.id,
-                "game": replay.game,
-                "game_version": replay.game_version,
-                "length": replay.length,
-                "policy_id": replay.policy,
-                "added_at": now,
-                "data": replay.to_bytes(),
-            }
-            for replay in items
-        ]
+        rows = [_replay_row(replay, now) for replay in items]
         with self._write() as connection:
             insert_new(connection, replays, rows)
         return [str(row["id"]) for row in rows]
@@ -235,6 +224,28 @@ class Store:
             if linked != replay_id:
                 raise UserError(f"episode {episode!r} is linked to replay {linked} already, not to {replay_id}")
 
+    def grow_episode(self, episode: str, replay: Replay) -> None:
+        """Stores an episode as far as it was played and links its answers to it; to be called again as it grows.
+
+        Answers that were read before stay with the replay that they were read with, which stays too. A replay that comes late (one that
+        is linked is longer already) changes nothing.
+
+        Raises:
+          UserError: the episode is linked to a replay that is not the beginning of this one.
+        """
+        row = _replay_row(replay, self._clock())
+        linked_id = sa.select(episodes.c.replay_id).where(episodes.c.episode == episode)
+        with self._write() as connection:
+            insert_new(connection, replays, [row])
+            insert_new(connection, episodes, [{"episode": episode, "replay_id": replay.id}])
+            found = connection.execute(sa.select(replays.c.id, replays.c.data).where(replays.c.id == linked_id.scalar_subquery()))
+            linked = self._read_replay(found.mappings().one())
+            if linked.id == replay.id or replay.begins(linked):
+                return
+            if not linked.begins(replay):
+                raise UserError(f"episode {episode!r} is linked to replay {linked.id}, and replay {replay.id} does not go on from there")
+            connection.execute(sa.update(episodes).where(episodes.c.episode == episode).values(replay_id=replay.id))
+
     # Annotators and progress
 
     def register(self, name: str, kind: str = "person", details: dict[str, Any] | None = None) -> None:
@@ -284,3 +295,15 @@ class Store:
                 yield connection
         except DBAPIError as error:
             raise UserError(f"{self.name}: the store cannot be written: {error.orig}") from error
+
+
+def _replay_row(replay: Replay, now: float) -> dict[str, Any]:
+    return {
+        "id": replay.id,
+        "game": replay.game,
+        "game_version": replay.game_version,
+        "length": replay.length,
+        "policy_id": replay.policy,
+        "added_at": now,
+        "data": replay.to_bytes(),
+    }
