@@ -36,7 +36,7 @@ SHARED = (
     Command("drop", ("delete", "pad:y"), "give a failed answer up"),
 )
 """What every such view can be told besides its answers."""
-HINTS = {"undo": "undo", "pause": "pause", "retry": "try again", "drop": "give it up"}
+HINTS = {"undo": "undo", "pause": "pause", "restart": "start over"}
 
 Session = TypeVar("Session", bound="AnswerSession")  # type: ignore[type-arg]  # of whatever kind of answer
 
@@ -59,6 +59,8 @@ class AnswerView(Generic[Session]):
     """With their usual keys."""
     hints: ClassVar[tuple[tuple[str, str], ...]]
     """Commands and words at the lower edge."""
+    failed_hints: ClassVar[tuple[tuple[str, str], ...]] = (("retry", "try again"), ("drop", "give it up"))
+    """The same where an answer could not be stored."""
 
     def __init__(
         self,
@@ -183,8 +185,7 @@ class AnswerView(Generic[Session]):
             canvas.part("wait", areas.stage, (turn, waiting), lambda pen: _wait(pen, turn / 12, *waiting))
         words, colour = self._status()
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
-        hints = tuple((name, HINTS[name]) for name in ("retry", "drop")) if session.phase == "failed" else self.hints
-        footer(canvas, areas.footer, self.commands, hints)
+        footer(canvas, areas.footer, self.commands, self.failed_hints if session.phase == "failed" else self.hints)
 
     def scene(self) -> tuple[Hashable, ...]:
         """What decides where the parts lie, besides the window's size."""

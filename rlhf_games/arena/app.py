@@ -22,14 +22,16 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.help import draw_help
-from rlhf_games.arena.input import Click, Input, Translator
+from rlhf_games.arena.input import Click, Drag, Input, Translator
 from rlhf_games.arena.keys import Press, find
-from rlhf_games.arena.view import Next, View
+from rlhf_games.arena.view import Draggable, Next, View
 
 FRAMES_PER_SECOND = 60.0
 _HURRIED_SECONDS = 0.002
 _SWITCH_SECONDS = 0.0005
 """How long a background thread (drawing clips, JAX) may keep the interpreter while the window wants it; Python's own 5 ms are seen."""
+_DRAG_PIXELS = 8
+"""A mouse that moved less was meant to click."""
 _BACK = ("escape", "pad:back")
 _HELP = ("f1", "pad:guide")
 
@@ -49,6 +51,9 @@ class App:
         self._now = now
         self._inputs = Translator()
         self._title = ""
+        self._grabbed: tuple[str, Click] | None = None
+        """What the mouse has gone down on, where that can be dragged."""
+        self._dragging = False
 
     def run(self) -> None:
         """Until the window is closed. Between frames it sleeps; input is taken the moment it comes."""
@@ -106,6 +111,8 @@ class App:
             return self._press(view, entry)
         if isinstance(entry, Click):
             return self._click(view, entry)
+        if isinstance(entry, Drag):
+            return self._drag(view, entry)
         if entry == "quit":
             self.close()
         elif entry == "redraw":
@@ -139,12 +146,27 @@ class App:
             self._help(view, True)
         elif command == "back":
             return view.back()
+        elif command is not None and isinstance(view, Draggable) and view.grabs(command):
+            self._grabbed, self._dragging = (command, click), False
         elif command is not None:
             return view.click(f"shift+{command}" if click.shift else command)
         return None
 
+    def _drag(self, view: View, drag: Drag) -> Next:
+        """Something grabbed moves; where it was let go of without having moved, it was clicked."""
+        if self._grabbed is None or not isinstance(view, Draggable):
+            return None
+        command, click = self._grabbed
+        self._dragging = self._dragging or max(abs(a - b) for a, b in zip(drag.position, click.position, strict=True)) >= _DRAG_PIXELS
+        if drag.done:
+            self._grabbed = None
+        if self._dragging:
+            view.drag(command, self.canvas.command_at(drag.position), drag.done)
+            return None
+        return view.click(f"shift+{command}" if click.shift else command) if drag.done else None
+
     def _help(self, view: View, show: bool) -> None:
-        self.helping = show
+        self.helping, self._grabbed = show, None
         view.focus(not show)
         self.canvas.clear()
 
@@ -162,6 +184,7 @@ class App:
             assert not isinstance(to, str)
             self._behind.append(self.view)
             self.view = to
+        self._grabbed = None
         self.canvas.clear()
 
 

@@ -28,8 +28,15 @@ class Click(NamedTuple):
     shift: bool
 
 
+class Drag(NamedTuple):
+    """The mouse moved with its left button down, or the button came up (``done``)."""
+
+    position: tuple[int, int]
+    done: bool
+
+
 Signal: TypeAlias = Literal["quit", "focus lost", "focus gained", "redraw"]
-Input: TypeAlias = Press | Click | Signal
+Input: TypeAlias = Press | Click | Drag | Signal
 
 
 class Translator:
@@ -48,6 +55,10 @@ class Translator:
             return self._key(event)
         if kind == pygame.MOUSEBUTTONDOWN and event.button == 1:
             return [Click(tuple(event.pos), bool(pygame.key.get_mods() & pygame.KMOD_SHIFT))]
+        if kind == pygame.MOUSEMOTION and event.buttons[0]:
+            return [Drag(tuple(event.pos), False)]
+        if kind == pygame.MOUSEBUTTONUP and event.button == 1:
+            return [Drag(tuple(event.pos), True)]
         if kind in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
             return self._button(event)
         if kind == pygame.CONTROLLERAXISMOTION and event.axis in _STICK:

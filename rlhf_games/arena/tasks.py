@@ -3,7 +3,7 @@
 How to add a task (say, ``coach``):
 
 1. Write its view (``coach_view.py`` with ``COMMANDS``) and its session, and a function ``open_coach(target, person) -> View`` that returns
-   at once: what takes time (database, JAX, checkpoints) is loaded on a worker behind an `OpeningView`. ``judge_task.py`` is an example.
+   at once: what takes time (database, JAX, checkpoints) is loaded on a worker behind an `OpeningView`. ``answer_tasks.py`` is an example.
    Modules that the table imports must import neither pygame nor JAX nor SQLAlchemy at their top: the list of verbs and the first frame
    would wait for them.
 2. Add one line to ``TASKS`` below. It appears in Home (beside how many queries of ``kinds`` wait), and its commands in ``keys.toml``.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rlhf_games.arena import judge_task
+from rlhf_games.arena import answer_tasks
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
@@ -47,7 +47,9 @@ class Task(NamedTuple):
 
 
 TASKS: tuple[Task, ...] = (
-    Task("judge", "Judge", "Which of two clips is better?", judge_task.open_judge, judge_task.commands, ("preference",)),
+    Task("judge", "Judge", "Which of two clips is better?", answer_tasks.open_judge, answer_tasks.judge_commands, ("preference",)),
+    Task("rank", "Rank", "Which clip is best, which comes next?", answer_tasks.open_rank, answer_tasks.rank_commands, ("ranking",)),
+    Task("rate", "Rate", "How good is a clip, from 1 to 5?", answer_tasks.open_rate, answer_tasks.rate_commands, ("rating",)),
 )
 """All tasks, in the order of Home."""
 

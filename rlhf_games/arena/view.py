@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, Press
@@ -53,6 +53,19 @@ class View(Protocol):
 
     def close(self) -> None:
         """The view is left: nothing it holds stays held. May take a moment. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Draggable(Protocol):
+    """A view in which things can be dragged with the mouse. What can be dragged counts as clicked when the button comes up, not down."""
+
+    def grabs(self, command: str) -> bool:
+        """Whether the clickable place of this command can be dragged."""
+        ...
+
+    def drag(self, command: str, over: str | None, done: bool) -> None:
+        """What was grabbed is ``over`` another clickable place (None: over none); ``done``: it was let go of there."""
         ...
 
 

@@ -46,6 +46,34 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Rank:
+    """Rank clips: which is best, which comes next? Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
+    """The folder of a run, the file of a store, or a postgresql:// URL."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        return _do("rank", self.target, self.annotator)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Rate clips from 1 (worst) to 5 (best), one at a time. Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
+    """The folder of a run, the file of a store, or a postgresql:// URL."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        return _do("rate", self.target, self.annotator)
+
+
+@dataclass(frozen=True)
 class Play:
     """Play a game yourself and keep episodes as demonstrations. Opens a window; F1 lists the keys."""
 

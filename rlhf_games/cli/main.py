@@ -40,6 +40,8 @@ VERBS: dict[str, Verb] = {
     "audit": Verb("audit:Audit", "leak audit: what does a game teach an agent that is never told its score?"),
     "arena": Verb("arena:Arena", "open the window in which people judge and play"),
     "judge": Verb("arena:Judge", "judge pairs of clips: which is better?"),
+    "rank": Verb("arena:Rank", "rank several clips: which is best, which comes next?"),
+    "rate": Verb("arena:Rate", "rate clips, one at a time, from 1 to 5"),
     "play": Verb("arena:Play", "play a game and keep episodes as demonstrations"),
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "bench learner": Verb("bench.learner:BenchLearner", "measure steps per second of learning beside rejax, and reward fits"),

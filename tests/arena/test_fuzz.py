@@ -74,7 +74,12 @@ def event(chance: random.Random, keys: list[int]) -> pygame.Event:
         return pygame.Event(button, button=chance.choice((0, 1, 2, 3, 9, 11, 12, 13, 14, 99)), instance_id=0)
     if kind < 0.98:
         return pygame.Event(pygame.CONTROLLERAXISMOTION, axis=chance.randrange(4), value=chance.randrange(-32768, 32768), instance_id=0)
-    return pygame.Event(chance.choice((pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED, pygame.WINDOWSIZECHANGED, pygame.MOUSEMOTION)))
+    if kind < 0.99:
+        where = (chance.randrange(640), chance.randrange(480))
+        if chance.random() < 0.5:
+            return pygame.Event(pygame.MOUSEBUTTONUP, pos=where, button=1)
+        return pygame.Event(pygame.MOUSEMOTION, pos=where, buttons=(chance.randrange(2), 0, 0))
+    return pygame.Event(chance.choice((pygame.WINDOWFOCUSLOST, pygame.WINDOWFOCUSGAINED, pygame.WINDOWSIZECHANGED)))
 
 
 def storm(app: App, clock: Time, chance: random.Random, worker: Erratic | None = None, keys: list[int] = KEYS) -> None:
