@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -130,7 +131,7 @@ class WalkSession:
         return np.full((self._shown, 2, 3, 3), self._t % 256, np.uint8)
 
     def branch(self) -> WalkSession:
-        raise NotImplementedError
+        return copy.deepcopy(self)
 
     def close(self) -> None:
         pass
