@@ -176,20 +176,29 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def ask(store: Store) -> Callable[..., list[int]]:
-    """Posts preference queries: ``ask(3)``, or with the display orders ``ask(2, [(0, 1), (1, 0)])``."""
-    game = Line(limit=400)
-    session = game.open(7)
+def clips(store: Store) -> Callable[..., list[Clip]]:
+    """Different clips of one replay in the store: ``clips(3)``, or from a step on ``clips(3, 100)``."""
+    session = Line(limit=400).open(7)
     recorder = SessionRecorder(session, 7, player=("agent",))
     for t in range(400):
         recorder.step(np.array([t % 3], np.int32))
     replay = recorder.replay()
 
-    def post(count: int, displays: list[tuple[int, int]] | None = None, first: int = 0) -> list[int]:
+    def cut(count: int, first: int = 0) -> list[Clip]:
         store.add_replays([replay])
-        clips = [Clip((Segment(replay.id, start, 5),)) for start in range(first, first + 2 * count)]
+        return [Clip((Segment(replay.id, start, 5),)) for start in range(first, first + count)]
+
+    return cut
+
+
+@pytest.fixture
+def ask(store: Store, clips: Callable[..., list[Clip]]) -> Callable[..., list[int]]:
+    """Posts preference queries: ``ask(3)``, or with the display orders ``ask(2, [(0, 1), (1, 0)])``."""
+
+    def post(count: int, displays: list[tuple[int, int]] | None = None, first: int = 0) -> list[int]:
+        found = clips(2 * count, first)
         orders = displays or [(0, 1)] * count
-        return store.post_queries([QueryDraft("preference", (clips[2 * i], clips[2 * i + 1]), display=orders[i]) for i in range(count)])
+        return store.post_queries([QueryDraft("preference", (found[2 * i], found[2 * i + 1]), display=orders[i]) for i in range(count)])
 
     return post
 
