@@ -79,18 +79,29 @@ class RewardEnsemble:
         zeros, unit = jnp.zeros(self.width, jnp.float32), jnp.ones(self.width, jnp.float32)
         return RewardParams(self.draw(jax.random.split(key, self.members)), 0.5 * ones, 0.0 * ones, ones, zeros, unit)
 
+    def prepared(self, params: RewardParams, features: jax.Array) -> jax.Array:
+        """Features ``[..., F]`` as the networks take them: standardised and clipped; pixels as they are."""
+        if self.pixels:
+            return features
+        lead = (1,) * (features.ndim - 1)
+        mean, scale = params.feature_mean.reshape(*lead, -1), params.feature_scale.reshape(*lead, -1)
+        return jnp.clip((features - mean) / scale, -_FAR, _FAR)
+
+    def member(self, member_params: PyTree, prepared: jax.Array) -> jax.Array:
+        """``[B]`` outputs of one member, whose parameters have no leading axis, on prepared features ``[B, ...]``."""
+        output: jax.Array = nnx.merge(self.graph, member_params)(prepared)
+        return output
+
+    def outputs(self, params: RewardParams, prepared: jax.Array) -> jax.Array:
+        """``[M, B]`` outputs of all members on prepared features ``[B, ...]``."""
+        if not self.pixels:
+            return jax.vmap(self.member, in_axes=(0, None))(params.members, prepared)
+        # one after the other: as one grouped convolution they are ten times slower on CPU
+        return jnp.stack([self.member(jax.tree.map(lambda leaf: leaf[i], params.members), prepared) for i in range(self.members)])  # noqa: B023
+
     def raw(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` outputs on features ``[B, ...]``, in the units of the likelihood."""
-        if not self.pixels:
-            features = jnp.clip((features - params.feature_mean[None]) / params.feature_scale[None], -_FAR, _FAR)
-
-        def member(member_params: PyTree) -> jax.Array:
-            output: jax.Array = nnx.merge(self.graph, member_params)(features)
-            return output
-
-        if self.pixels:  # one after the other: as one grouped convolution they are ten times slower on CPU
-            return jnp.stack([member(jax.tree.map(lambda leaf: leaf[i], params.members)) for i in range(self.members)])  # noqa: B023
-        return jax.vmap(member)(params.members)
+        return self.outputs(params, self.prepared(params, features))
 
     def normalised(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` each member in its own units (Christiano et al. 2017, 2.2.3: members are normalised independently)."""
