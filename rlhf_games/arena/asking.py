@@ -1,0 +1,345 @@
+"""What happens while a person questions the agent about its decisions. No pygame; nothing here waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.arena.branching import Fork, fork
+from rlhf_games.arena.episodes import Episode, Episodes
+from rlhf_games.arena.errands import problem_words
+from rlhf_games.arena.insight import Thought
+from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.minds import Minds
+from rlhf_games.arena.playback import Playback
+from rlhf_games.arena.playhead import Playhead
+from rlhf_games.arena.reel import Reel
+from rlhf_games.arena.remarks import Remarks
+from rlhf_games.arena.saliency import Saliency, saliency
+from rlhf_games.core.spaces import Discrete
+from rlhf_games.feedback.answers import Advice, Aspect, Evaluation
+
+Curve: TypeAlias = Literal["reward", "value"]
+Choosing: TypeAlias = Literal["", "what-if", "teach"]
+"""Which question about an action waits for a key of the game."""
+
+DWELL = 1.0
+"""Seconds for which a person who stands still at a decision has looked at what is shown of it: that is a question too."""
+_EVALUATION = 0.5
+"""How much a mark says; a strong one says twice as much."""
+
+
+class AskSession:
+    """One person asking. Call ``tick`` often."""
+
+    def __init__(
+        self,
+        episodes: Episodes,
+        reel: Reel,
+        minds: Minds,
+        remarks: Remarks,
+        close: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``close``: done on the store's worker at the end."""
+        self.episodes, self.reel, self.minds, self.remarks = episodes, reel, minds, remarks
+        self._now, self._wall, self._close = now, wall, close
+        self.head = Playhead(now)
+        self.playback = Playback(now)
+        """Of the two branches of a what-if."""
+        self.overlay = False
+        """Whether it is shown what the reward model looks at."""
+        self.curve: Curve = "reward"
+        self.truth = False
+        self.choosing: Choosing = ""
+        self.fork: Fork | None = None
+        """The what-if on the screen."""
+        self.forking = False
+        """Whether one is being played."""
+        self.notice = ""
+        self._seat = 0
+        self._salient: dict[tuple[str, int, int, str], Saliency] = {}
+        self._looking: tuple[str, int, int, str] | None = None
+        self._trying: tuple[int, int, int] | None = None
+        self._here: tuple[object, ...] = ()
+        self._since = self._arrived = 0.0
+        self._closed = False
+
+    # Where the person is
+
+    @property
+    def episode(self) -> Episode | None:
+        """What is shown; None while nothing is."""
+        place = self.episodes.place(self.reel.replay_id)
+        return None if place is None else self.episodes.listed[place]
+
+    @property
+    def t(self) -> int:
+        """The decision that is looked at; the episode's length at its end."""
+        return max(0, min(self.head.t, self.reel.limit))
+
+    @property
+    def seat(self) -> int:
+        """Whose decision it is: in a turn-based game the one who moves, else the one chosen."""
+        spec = self.reel.spec
+        if spec is None or self.reel.phase != "ready":
+            return 0
+        if spec.turn_based:
+            return int(np.argmax(self.reel.tape.acting(self.t)))
+        return self._seat % spec.players
+
+    @property
+    def decision(self) -> bool:
+        """Whether there is a decision to be asked about."""
+        return self.reel.phase == "ready" and self.t < self.reel.tape.length
+
+    @property
+    def thought(self) -> Thought | None:
+        """What the policy thinks of it; None where that is not known (yet)."""
+        return self.reel.thought(self.t, self.seat) if self.decision else None
+
+    @property
+    def legal(self) -> NDArray[np.bool_]:
+        """``[A]`` of the seat at this decision."""
+        legal: NDArray[np.bool_] = self.reel.tape.legal(self.t)[self.seat]
+        return legal
+
+    @property
+    def taken(self) -> int | None:
+        """The action that was taken; None where there is none, or it is no single choice."""
+        if not self.decision or not isinstance(self.reel.tape.spec.actions, Discrete):
+            return None
+        return int(self.reel.tape.replay.actions[self.t, self.seat])
+
+    @property
+    def policy(self) -> str:
+        """Who is asked."""
+        return "" if self.reel.mind is None else self.reel.mind.about.policy
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer policy than the one that is asked has been published."""
+        newest = self.minds.newest
+        return newest is not None and newest.about.policy != self.policy
+
+    @property
+    def salient(self) -> Saliency | None:
+        """What the reward model looks at in this step; None where that is not known (yet)."""
+        return self._salient.get(self._place())
+
+    def shown(self) -> tuple[int, int] | None:
+        """Position and number of its picture that are to be seen now: standing still, the state that is decided in."""
+        if self.reel.phase != "ready":
+            return None
+        t, number = self.reel.at(self.head)
+        return (t, len(self.reel.tape.pictures(t)) - 1) if self.head.paused else (t, number)
+
+    def keys(self, keymap: Keymap) -> dict[frozenset[str], int]:
+        """The game's own keys and buttons, by chord."""
+        spec = self.reel.spec
+        if spec is None:
+            return {}
+        return keymap.seat(0, spec.keys) | {frozenset(f"pad:{part}" for part in chord.split("+")): a for chord, a in spec.buttons.items()}
+
+    # What the person does
+
+    def move(self, by: int) -> None:
+        """To another decision."""
+        self.head.paused = True
+        self.seek(self.t + by)
+
+    def seek(self, t: int) -> None:
+        """To a decision, as far as the episode is played."""
+        self.leave_fork()
+        self.choosing = ""
+        self.head.seek(t, self.reel.limit)
+
+    def go(self, by: int) -> None:
+        """Another episode: the next older one for 1, the next newer one for -1."""
+        place = self.episodes.place(self.reel.replay_id)
+        if self.episodes.listed:
+            self._show(self.episodes.listed[min(len(self.episodes.listed) - 1, max(0, (place or 0) + by))].id)
+
+    def newest(self) -> None:
+        """The newest episode."""
+        if self.episodes.listed:
+            self._show(self.episodes.listed[0].id)
+
+    def renew(self) -> None:
+        """Asks the newest policy about this episode, at this decision."""
+        if self.newer and self.reel.replay_id:
+            position = self.head.position
+            self._show(self.reel.replay_id)
+            self.head.seek(position, self.reel.limit)
+
+    def other_seat(self) -> None:
+        """The next seat, where all act at once."""
+        self.leave_fork()
+        self._seat += 1
+
+    def choose(self, what: Choosing) -> None:
+        """Waits for a key of the game that says which action is meant."""
+        if not self._askable():
+            return
+        self.head.paused = True
+        if what == "teach" and self.fork is not None:
+            self.teach(self.fork.action)
+        elif what == "what-if" and self.reel.mind is None:
+            self.notice = self.minds.problem or "No policy is there to go on with."
+        else:
+            self.choosing = what
+
+    def pick(self, action: int) -> None:
+        """The action that is meant; where nothing was asked yet, that is a what-if."""
+        if not self._askable() or not 0 <= action < len(self.legal):
+            return
+        if not self.legal[action]:
+            self.notice = f"“{self._meaning(action)}” is not possible here."
+            return
+        what, self.choosing = self.choosing or "what-if", ""
+        if what == "teach":
+            self.teach(action)
+        else:
+            self.what_if(action)
+
+    def what_if(self, action: int) -> None:
+        """Plays on from here with this action, and beside it as the policy would."""
+        mind = self.reel.mind
+        if mind is None or not self._askable() or self.forking:
+            return
+        self.head.paused, self.notice, self.forking, self.fork = True, "", True, None
+        tape, t, seat = self.reel.tape, self.t, self.seat
+        self._trying = (t, seat, action)
+        self.remarks.ask("what-if", tape.replay.id, t, seat, self.policy, self._since, action)
+        self.reel.demand("playing both branches", lambda: fork(tape, mind, t, seat, action), self._forked, self._not_forked)
+
+    def leave_fork(self) -> None:
+        """Back to the episode."""
+        self.fork, self.forking = None, False
+
+    def teach(self, action: int) -> None:
+        """This is the right action here."""
+        if self._askable():
+            self.remarks.say(Advice(action, self.seat), self.reel.replay_id, self.t, self._since)
+            self.notice = f"Taught: “{self._meaning(action)}” at decision {self.t}."
+
+    def mark(self, good: bool, strong: bool = False) -> None:
+        """What was done here is good, or bad."""
+        if self.decision:
+            value = (1.0 if good else -1.0) * (2 if strong else 1) * _EVALUATION
+            self.remarks.say(Evaluation(value, self.seat), self.reel.replay_id, self.t, self._since)
+            self.notice = f"Decision {self.t} is marked {'very ' if strong else ''}{'good' if good else 'bad'}."
+
+    def undo(self) -> None:
+        """Takes back the newest mark or lesson of this session, and goes to where it was."""
+        remark = self.remarks.undo()
+        if remark is None:
+            self.notice = "There is nothing of this session left to take back."
+            return
+        self.notice = f"Taken back at decision {remark.step}."
+        if remark.replay_id == self.reel.replay_id:
+            self.head.paused = True
+            self.seek(remark.step)
+
+    def close(self) -> None:
+        """Ends; what was said is stored first. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.minds.close()
+        self.reel.close()
+        self.episodes.close(self._close)
+
+    # Time
+
+    def tick(self) -> None:
+        """Lets everything go on."""
+        if self._closed:
+            return
+        self.episodes.tick()
+        self.minds.tick()
+        self.remarks.tick()
+        self.reel.near = self.t
+        self.reel.tick()
+        if not self.reel.replay_id and self.minds.looked and self.episodes.listed:
+            self._show(self.episodes.listed[0].id)
+        spec = self.reel.spec
+        rate, limit = (0.0, 1) if spec is None or self.reel.phase != "ready" else (spec.decisions_per_second, self.reel.limit)
+        self.head.tick(rate, limit)
+        if self.fork is not None:
+            self.playback.tick()
+        self._dwell()
+        self._look()
+
+    def _show(self, replay_id: str) -> None:
+        self.leave_fork()
+        self.choosing, self.notice, self._looking = "", "", None
+        self.reel.show(replay_id, self.minds.newest)
+        self.head.paused = True
+        self.head.seek(0.0, 0)
+
+    def _askable(self) -> bool:
+        if self.decision and not isinstance(self.reel.tape.spec.actions, Discrete):
+            self.notice = "This game has no single choice of actions: it can be looked at and marked."
+            return False
+        return self.decision
+
+    def _meaning(self, action: int) -> str:
+        actions = self.reel.tape.spec.actions
+        return actions.meanings[action] if isinstance(actions, Discrete) else str(action)
+
+    def _forked(self, found: Fork) -> None:
+        if not self.forking or (found.t, found.seat, found.action) != self._trying:
+            return  # the person has gone on meanwhile
+        self.fork, self.forking = found, False
+        self.playback.load((found.chosen.film, found.policy.film))
+
+    def _not_forked(self, error: BaseException) -> None:
+        self.forking, self.notice = False, f"This cannot be tried: {problem_words(error)}"
+
+    def _place(self) -> tuple[str, int, int, str]:
+        return self.reel.replay_id, self.t, self.seat, self.policy
+
+    def _dwell(self) -> None:
+        """Notes since when the person is here; what they look at for a while, they asked."""
+        here = (*self._place(), self.curve, self.overlay)
+        if here[:3] != self._here[:3]:
+            self._since = self._wall()
+        if here != self._here or not self.head.paused:
+            self._here, self._arrived = here, self._now()
+            return
+        if self.thought is None or self._now() < self._arrived + DWELL:
+            return
+        looked_at: dict[Aspect, bool] = {
+            "policy": True,
+            "value": self.curve == "value",
+            "reward": self.overlay and self.salient is not None,
+        }
+        for aspect in (aspect for aspect, looked in looked_at.items() if looked):
+            self.remarks.ask(aspect, self.reel.replay_id, self.t, self.seat, self.policy, self._since)
+
+    def _look(self) -> None:
+        """Finds out what the reward model looks at, where that is to be seen."""
+        place = self._place()
+        mind = self.reel.mind
+        if not self.overlay or not self.decision or mind is None or not self.head.paused or self.fork is not None:
+            return
+        if place in self._salient or self._looking is not None or self.t + 1 > self.reel.limit:
+            return
+        tape, t, seat = self.reel.tape, self.t, self.seat
+        self._looking = place
+
+        def found(what: Saliency) -> None:
+            self._salient[place], self._looking = what, None
+
+        def failed(error: BaseException) -> None:
+            self._looking, self.overlay = None, False
+            self.notice = f"The reward model cannot be asked: {problem_words(error)}"
+
+        about = tape.spec.observation
+        self.reel.demand("asking the reward model", lambda: saliency(mind, tape.look(t, t + 1), seat, about), found, failed)
