@@ -26,7 +26,7 @@ _BLADES = 12
 
 def cap(key: str) -> str:
     """A key as it is printed on a key cap: ``shift+left`` is ``⇧ ←``."""
-    modifier, _, plain = key.rpartition("+") if key != "+" else ("", "", key)
+    modifier, plain = ("shift", key[6:]) if key.startswith("shift+") else ("", key)
     if plain.startswith("pad:"):
         button = _CAPS.get(plain[4:], plain[4:].capitalize())
         return f"pad L1+{button}" if modifier == "shift" else f"pad {button}"
@@ -136,6 +136,10 @@ class Pen:
         if filled.w > 0:
             pygame.draw.rect(self._surface, colour, filled, border_radius=radius)
 
+    def line(self, start: tuple[int, int], end: tuple[int, int], colour: Colour = theme.LINE, width: float = 1) -> None:
+        """A straight line."""
+        pygame.draw.line(self._surface, colour, start, end, max(1, self.px(width)))
+
     def curve(self, rect: Rect, values: Sequence[float], colour: Colour = theme.BLUE) -> None:
         """A small line chart from the least to the greatest value; its last point is marked."""
         low, high = min(values), max(values)
@@ -145,6 +149,10 @@ class Pen:
         if len(points) > 1:
             pygame.draw.aalines(self._surface, colour, False, points)
         pygame.draw.circle(self._surface, colour, points[-1], max(2, self.px(3.5)))
+
+    def polygon(self, points: Sequence[tuple[int, int]], colour: Colour, *, filled: bool = True) -> None:
+        """A shape by its corners; where it is not ``filled``, its outline."""
+        pygame.draw.polygon(self._surface, colour, points, 0 if filled else max(1, self.px(2)))
 
     def picture(self, frame: NDArray[np.uint8], area: Rect, dim: bool = False) -> Rect:
         """A game's picture ``[H, W, 3]`` in the middle of ``area``, enlarged by a whole number; returns where it is."""

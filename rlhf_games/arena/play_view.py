@@ -11,8 +11,9 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
-from rlhf_games.arena.pen import Pen, fit
+from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.playing import RANDOM, PlaySession, control_words
+from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
 
@@ -27,7 +28,6 @@ COMMANDS = (
     Command("discard", ("backspace", "pad:x"), "throw it away"),
 )
 _TURNS = 12
-_INSET = 16
 
 
 class PlayView:
@@ -158,15 +158,7 @@ class PlayView:
         session = self.session
         picture = session.picture()
         assert picture is not None
-        canvas.part("stage", rect, ("running", self._still), lambda pen: pen.box(pen.area))
-        inset = canvas.px(_INSET)
-        room = rect.inflate(-2 * inset, -2 * inset)
-        if room.w <= 0 or room.h <= 0:
-            return
-        place = Rect((0, 0), fit((picture.shape[1], picture.shape[0]), room.size)[0])
-        place.center = room.center
-        key = (self._still, session.episode, session.decisions, session.frame)
-        canvas.part("picture", place, key, lambda pen: pen.picture(picture, pen.area), theme.PANEL)
+        running_picture(canvas, rect, picture, (session.episode, session.decisions, session.frame), self._still)
 
     def _paint_waiting(self, pen: Pen, turn: float) -> None:
         pen.box(pen.area)
@@ -186,14 +178,12 @@ class PlayView:
         session = self.session
         picture = session.picture()
         assert picture is not None
-        pen.box(pen.area)
-        inset = pen.px(_INSET)
-        pen.picture(picture, pen.area.inflate(-2 * inset, -2 * inset), dim=session.phase in ("ready", "paused", "over", "failed"))
+        still_picture(pen, picture, dim=session.phase in ("ready", "paused", "over", "failed"))
         match session.phase:
             case "ready":
-                self._notice(pen, "Ready?", "Press any key of the game to start.")
+                notice(pen, "Ready?", "Press any key of the game to start.")
             case "paused":
-                self._notice(pen, "Paused", "P goes on.")
+                notice(pen, "Paused", "P goes on.")
             case "over" | "failed":
                 self._paint_over(pen)
 
@@ -201,7 +191,7 @@ class PlayView:
         session = self.session
         title = "Game over" if session.ended else "Stopped"
         score = f"{session.returns[0]:g} points in {session.decisions} decisions."
-        box = self._notice(pen, title, score, 190)
+        box = notice(pen, title, score, 190)
         keys = {command.name: command.keys[:1] for command in self.commands}
         hints = [("keep", "keep"), ("discard", "throw away")] + ([] if session.ended else [("pause", "go on")])
         shown = [(keys[name], words, name) for name, words in hints if keys[name]]
@@ -209,14 +199,6 @@ class PlayView:
         x = box.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
         for names, words, command in shown:
             x = pen.hint((x, box.bottom - pen.px(40)), names, words, command, theme.TEXT).right + gap
-
-    def _notice(self, pen: Pen, title: str, words: str, height: float = 130) -> Rect:
-        box = Rect(0, 0, min(pen.px(520), pen.area.w - pen.px(32)), pen.px(height))
-        box.center = pen.area.center
-        pen.box(box, theme.BACKGROUND, theme.LINE)
-        pen.text((box.centerx, box.y + pen.px(20)), title, "title", anchor="midtop")
-        pen.text((box.centerx, box.y + pen.px(68)), words, "body", theme.MUTED, "midtop", box.w - pen.px(32))
-        return box
 
     def _paint_panel(self, pen: Pen) -> None:
         session, spec = self.session, self.session.spec
@@ -228,10 +210,10 @@ class PlayView:
         mode = "waits for your keys" if session.wait_for_key else "runs by itself"
         if spec is not None and spec.turn_based:
             mode = ("your turn" if session.my_turn else "the other's turn") if session.phase == "playing" else "turn by turn"
-        y = _fact(pen, x, y, width, "SPEED", f"×{session.speed:g} · {mode}")
+        y = fact(pen, x, y, width, "SPEED", f"×{session.speed:g} · {mode}")
         if spec is None or not isinstance(spec.actions, Discrete):
             return
-        y = _fact(pen, x, y, width, "LAST ACTION", spec.actions.meanings[session.action[0]] if session.action else "–")
+        y = fact(pen, x, y, width, "LAST ACTION", spec.actions.meanings[session.action[0]] if session.action else "–")
         for seat in range(spec.players):
             y = self._paint_seat(pen, x, y, width, seat)
 
@@ -240,7 +222,7 @@ class PlayView:
         assert spec is not None
         label = f"SEAT {seat}" if spec.players > 1 else "KEYS"
         if seat >= session.people:
-            return _fact(pen, x, y, width, label, f"plays at {RANDOM}")
+            return fact(pen, x, y, width, label, f"plays at {RANDOM}")
         pen.text(
             (x, y),
             label + (f" · {session.annotator if seat == 0 else 'second player'}" if spec.players > 1 else ""),
@@ -249,15 +231,4 @@ class PlayView:
             width=width,
         )
         y += pen.px(38)
-        column = width // 2
-        words = control_words(spec, session.chords(seat))
-        for number, (key, meaning) in enumerate(words[:12]):
-            pen.hint((x + number % 2 * column, y + number // 2 * pen.px(38)), (key,), meaning, colour=theme.TEXT)
-        return y + (len(words[:12]) + 1) // 2 * pen.px(38) + pen.px(12)
-
-
-def _fact(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
-    """A small label with its value beneath; returns where the next one begins."""
-    pen.text((x, y), label, "label", theme.MUTED)
-    pen.text((x, y + pen.px(22)), words, "body", width=width)
-    return y + pen.px(68)
+        return key_table(pen, x, y, width, control_words(spec, session.chords(seat)))

@@ -1,0 +1,63 @@
+"""Parts of views in which a game runs: its picture, words over it, facts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.pen import Pen, fit
+
+INSET = 16
+"""Around the picture, in design pixels."""
+
+
+def running_picture(canvas: Canvas, rect: Rect, picture: NDArray[np.uint8], key: Hashable, still: int) -> None:
+    """A game that runs: only the picture ``[H, W, 3]`` itself is painted again, where ``key`` differs from last time.
+
+    ``still``: grows whenever the whole stage was painted over (as `still_picture` does).
+    """
+    canvas.part("stage", rect, ("running", still), lambda pen: pen.box(pen.area))
+    inset = canvas.px(INSET)
+    room = rect.inflate(-2 * inset, -2 * inset)
+    if room.w <= 0 or room.h <= 0:
+        return
+    place = Rect((0, 0), fit((picture.shape[1], picture.shape[0]), room.size)[0])
+    place.center = room.center
+    canvas.part("picture", place, (still, key), lambda pen: pen.picture(picture, pen.area), theme.PANEL)
+
+
+def still_picture(pen: Pen, picture: NDArray[np.uint8], *, dim: bool) -> None:
+    """A game that stands still, on its stage."""
+    pen.box(pen.area)
+    inset = pen.px(INSET)
+    pen.picture(picture, pen.area.inflate(-2 * inset, -2 * inset), dim=dim)
+
+
+def notice(pen: Pen, title: str, words: str, height: float = 130) -> Rect:
+    """A box in the middle with a title and a line of text; returns where it is. ``height`` in design pixels."""
+    box = Rect(0, 0, min(pen.px(520), pen.area.w - pen.px(32)), pen.px(height))
+    box.center = pen.area.center
+    pen.box(box, theme.BACKGROUND, theme.LINE)
+    pen.text((box.centerx, box.y + pen.px(20)), title, "title", anchor="midtop")
+    pen.text((box.centerx, box.y + pen.px(68)), words, "body", theme.MUTED, "midtop", box.w - pen.px(32))
+    return box
+
+
+def fact(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
+    """A small label with its value beneath; returns where the next one begins."""
+    pen.text((x, y), label, "label", theme.MUTED)
+    pen.text((x, y + pen.px(22)), words, "body", width=width)
+    return y + pen.px(68)
+
+
+def key_table(pen: Pen, x: int, y: int, width: int, entries: Sequence[tuple[str, str]]) -> int:
+    """Keys of a game and what they do, in two columns; returns where what comes next begins."""
+    row, shown = pen.px(38), entries[:12]
+    for number, (key, meaning) in enumerate(shown):
+        pen.hint((x + number % 2 * (width // 2), y + number // 2 * row), (key,), meaning, colour=theme.TEXT)
+    return y + (len(shown) + 1) // 2 * row + pen.px(12)
