@@ -1,0 +1,186 @@
+"""The game that is coached, as one worker plays it: the newest published policy in every seat, a person in seat 0 when they want to.
+
+Shapes: ``P`` seats, ``A`` actions, ``F`` pictures. Nothing here knows of time or keys; everything is called on the worker, in order.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.arena.insight import Mind, policy_key
+from rlhf_games.core.errors import UserError
+from rlhf_games.core.spaces import Discrete
+
+if TYPE_CHECKING:
+    from rlhf_games.core.game import Game, GameSpec, Session, TimeStep
+    from rlhf_games.replay.recorder import SessionRecorder
+    from rlhf_games.replay.replay import Replay
+
+AGENT = "agent"
+"""Who plays a seat in a replay; what a person did in between is told by takeovers."""
+
+
+class Player(Mind, Protocol):
+    """A published policy that knows its game; ``rlhf_games.published.models.Publication`` is one."""
+
+    @property
+    def game(self) -> Game:
+        """The run's game."""
+        ...
+
+
+class Published(Protocol):
+    """Follows what a run publishes; ``rlhf_games.published.run.PublishedRun`` does."""
+
+    @property
+    def problem(self) -> str:
+        """Why the newest one cannot be read; empty where it can."""
+        ...
+
+    def newest(self) -> Player:
+        """The newest policy."""
+        ...
+
+    def poll(self) -> Player | None:
+        """A newer one than that given last."""
+        ...
+
+
+class Scene(NamedTuple):
+    """What a decision brought."""
+
+    frames: NDArray[np.uint8]
+    """``[F, H, W, 3]``."""
+    ended: bool
+    legal: NDArray[np.bool_]
+    """``[P, A]``."""
+    acting: NDArray[np.bool_]
+    """``[P]``."""
+
+
+class Proposal(NamedTuple):
+    """What the policy would do next."""
+
+    action: NDArray[Any]
+    """``[P, ...]``."""
+    policy: str
+    """Name of the policy."""
+
+
+class Fork:
+    """The game as it was when a person took over: the policy of that moment goes on from there by itself."""
+
+    def __init__(self, recorder: SessionRecorder, mind: Player, seed: int, t: int) -> None:
+        self._recorder, self._mind, self._seed, self._t = recorder, mind, seed, t
+
+    def play(self, length: int) -> Replay:
+        """Plays ``length`` decisions (fewer where the game is over before), on any thread, once; the whole episode's replay."""
+        with closing(self._recorder.session) as session:
+            for t in range(self._t, self._t + length):
+                seen = self._recorder.step(_choose(self._mind, session, self._seed, t))
+                if _over(seen):
+                    break
+            return self._recorder.replay()
+
+
+class CoachGame:
+    """The game of a run, episode after episode."""
+
+    def __init__(self, published: Published) -> None:
+        """Loads the newest policy and its game, and compiles what playing needs.
+
+        Raises:
+          UserError: nothing is published, it cannot be read, or its game cannot be shown or played with keys.
+        """
+        self._published = published
+        self._mind = published.newest()
+        self._game = self._mind.game
+        self.spec: GameSpec = self._game.spec
+        check_coachable(self.spec)
+        self._recorder: SessionRecorder | None = None
+        self._seed = self._t = 0
+        self.begin(0)  # whatever is compiled at the first step is compiled now, not under the person's eyes
+        self.step(self.propose().action)
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy that plays."""
+        return self._mind.about.policy
+
+    def begin(self, seed: int) -> Scene:
+        """A new episode."""
+        from rlhf_games.replay.recorder import SessionRecorder
+
+        self.close()
+        session = self._game.open(seed)
+        self._seed, self._t = seed, 0
+        self._recorder = SessionRecorder(session, seed, player=(AGENT,) * self.spec.players, policy=self.policy)
+        return _scene(session.timestep, session.frames())
+
+    def propose(self) -> Proposal:
+        """What the policy does in the present state (nothing that counts, where the game is over); equal each time it is asked."""
+        recorder = self._playing()
+        if _over(recorder.session.timestep):
+            return Proposal(np.zeros((self.spec.players,), np.int32), self.policy)
+        return Proposal(_choose(self._mind, recorder.session, self._seed, self._t), self.policy)
+
+    def step(self, action: NDArray[Any]) -> Scene:
+        """Plays one decision ``[P, ...]``."""
+        recorder = self._playing()
+        recorder.policy = self.policy
+        seen = recorder.step(action)
+        self._t += 1
+        return _scene(seen, recorder.session.frames())
+
+    def fork(self) -> Fork | None:
+        """The present state, to be played on without the person; None where the game cannot be copied."""
+        try:
+            recorder = self._playing().branch((AGENT,) * self.spec.players)
+        except NotImplementedError:
+            return None
+        return Fork(recorder, self._mind, self._seed, self._t)
+
+    def replay(self, key_events: list[tuple[float, str, bool]]) -> Replay:
+        """The episode as far as it was played (at least one decision)."""
+        return self._playing().replay(key_events)
+
+    def reload(self) -> tuple[str, str]:
+        """Takes the newest policy, for the decisions from now on; returns its name and what is wrong with a newer one, if anything."""
+        newer = self._published.poll()
+        if newer is not None:
+            self._mind = newer
+        return self.policy, self._published.problem
+
+    def close(self) -> None:
+        """Ends the episode. Safe to call twice."""
+        if self._recorder is not None:
+            self._recorder.session.close()
+
+    def _playing(self) -> SessionRecorder:
+        assert self._recorder is not None, "begin comes first"
+        return self._recorder
+
+
+def check_coachable(spec: GameSpec) -> None:
+    """Raises ``UserError`` where a person can neither see the game nor take over."""
+    if 0 in spec.frame_shape:
+        raise UserError(f"{spec.name} has no pictures, so nobody can coach an agent in it")
+    if not isinstance(spec.actions, Discrete) or not spec.keys:
+        raise UserError(f"{spec.name} cannot be played with keys, so nobody can take over from its agent")
+
+
+def _choose(mind: Player, session: Session, seed: int, t: int) -> NDArray[Any]:
+    seen = session.timestep
+    return np.array(mind.policy(np.asarray(seen.observation), policy_key(seed, t), np.asarray(seen.legal_action_mask)))
+
+
+def _over(seen: TimeStep[NDArray[Any]]) -> bool:
+    return bool(seen.terminated) or bool(seen.truncated)
+
+
+def _scene(seen: TimeStep[NDArray[Any]], frames: NDArray[np.uint8]) -> Scene:
+    return Scene(frames, _over(seen), np.asarray(seen.legal_action_mask), np.asarray(seen.acting))
