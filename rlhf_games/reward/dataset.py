@@ -119,10 +119,10 @@ class PairDataset:
             self._comparisons = self._build()
         return self._comparisons
 
-    def features_flat(self) -> jax.Array:
+    def features_flat(self) -> NDArray[Any]:
         """``[B, ...]`` features of all steps of all clips, each clip once, without padding."""
         parts = [clip.features[clip.mask] for clip in self._clips.values()]
-        return jnp.asarray(np.concatenate(parts) if parts else self._blank(0))
+        return np.concatenate(parts) if parts else self._blank(0)
 
     def returns(self) -> NDArray[np.float64]:
         """``[n, 2]`` true returns of each row's first and second clip: for reports, never for fitting."""

@@ -11,7 +11,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from numpy.typing import ArrayLike
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import GameSpec
@@ -22,6 +24,10 @@ Anchor: TypeAlias = Literal["none", "median", "mean"]
 
 _FAR = 5.0
 """Standardised features are clipped here: rare events (a new wave of aliens) must not drown what happens at every step."""
+
+
+_ROWS_AT_ONCE = 8192
+"""Rows whose deviations are taken at once: float64, so not all."""
 
 
 class RewardParams(NamedTuple):
@@ -112,10 +118,19 @@ class RewardEnsemble:
         return jnp.mean(self.normalised(params, self.encode(transition)), axis=0)
 
 
-def with_feature_scale(params: RewardParams, features: jax.Array) -> RewardParams:
-    """Sets the features' mean and standard deviation from flat features ``[B, F]``; features that never vary are left out (scaled to 0)."""
-    mean, deviation = jnp.mean(features, axis=0), jnp.std(features, axis=0)
-    return params._replace(feature_mean=mean, feature_scale=jnp.where(deviation > 1e-4, deviation, 1e6))
+def with_feature_scale(params: RewardParams, features: ArrayLike) -> RewardParams:
+    """Sets the features' mean and standard deviation from flat features ``[B, F]``; features that never vary are left out (scaled to 0).
+
+    In NumPy, block by block: ``B`` differs at every call, and a compiled program would be compiled again each time.
+    """
+    rows = np.asarray(features)
+    mean = rows.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for begin in range(0, len(rows), _ROWS_AT_ONCE):
+        squares += np.square(rows[begin : begin + _ROWS_AT_ONCE] - mean).sum(axis=0)
+    deviation = np.sqrt(squares / len(rows))
+    scale = np.where(deviation > 1e-4, deviation, 1e6)
+    return params._replace(feature_mean=jnp.asarray(mean, jnp.float32), feature_scale=jnp.asarray(scale, jnp.float32))
 
 
 def calibrated(params: RewardParams, outputs: jax.Array, *, anchor: Anchor, spread: float) -> RewardParams:

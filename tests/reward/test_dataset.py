@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipBatch, ClipReader
 from rlhf_games.reward.dataset import GROWS_BY, PairDataset
-from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, with_feature_scale
 from rlhf_games.reward.holdout import bootstrap_counts
 
 Model = tuple[RewardEnsemble, RewardParams]
@@ -132,6 +131,15 @@ def test_features_are_what_the_ensemble_takes(data: PairDataset, label: Make, mo
     data.update([label(1, 0, 1)])
     ensemble, params = model
     features = data.features_flat()
-    assert isinstance(features, jax.Array)
-    assert ensemble.raw(params, features).shape == (2, 8)
-    assert jnp.isfinite(ensemble.raw(params, features)).all()
+    raw = ensemble.raw(params, jnp.asarray(features))
+    assert raw.shape == (2, 8)
+    assert jnp.isfinite(raw).all()
+
+
+def test_the_feature_scale_is_measured_and_what_never_varies_is_left_out(model: Model) -> None:
+    rows = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 2)).astype(np.float32)
+    rows[:, 1] = 7.0
+    params = with_feature_scale(model[1], rows)
+    np.testing.assert_allclose(params.feature_mean, rows.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(params.feature_scale, [rows[:, 0].std(dtype=np.float64), 1e6], rtol=1e-6)
+    assert params.feature_mean.dtype == params.feature_scale.dtype == jnp.float32
