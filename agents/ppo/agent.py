@@ -54,7 +54,7 @@ class Config:
     """Give each minibatch's advantages mean 0 and standard deviation 1."""
     network: Literal["auto", "mlp", "cnn"] = "auto"
     """``auto``: convolutions for pixels, dense layers for everything else."""
-    hidden: tuple[int, ...] = (128, 64)
+    hidden: tuple[int, ...] = (64, 64)
     """Sizes of the dense layers (of the one after the convolutions, for pixels: the last entry)."""
     activation: Literal["relu", "tanh", "leaky_relu"] = "relu"
     """Activation of dense layers."""

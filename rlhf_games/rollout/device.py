@@ -5,6 +5,7 @@ Shapes: ``T`` steps, ``N`` lanes (games side by side), ``P`` players. A lane pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,9 @@ import jax.numpy as jnp
 from rlhf_games.core.agent import Agent, PyTree, Rollout
 from rlhf_games.core.game import DeviceGame, TimeStep
 from rlhf_games.core.keys import step_key
+
+_PAID_TOGETHER = 1024
+"""Transitions whose reward is computed in one go."""
 
 
 class Transition(NamedTuple):
@@ -147,26 +151,39 @@ def unroll(
     def step(lanes: Lanes, key: jax.Array) -> tuple[Lanes, Any]:
         before = timestep_of(lanes.state)
         seats = before.acting.shape
-        act_key, reward_key = jax.random.split(key)
-        chosen = agent.act(agent_params, _flat(before.observation), act_key, _flat(before.legal_action_mask))
+        chosen = agent.act(agent_params, _flat(before.observation), key, _flat(before.legal_action_mask))
         action = chosen.action.reshape(*seats, *chosen.action.shape[1:])
         state = advance(lanes.state, action, lanes.seed, lanes.t)
         after = timestep_of(state)
-        transition = Transition(_flat(before.observation), chosen.action, _flat(after.observation), _flat(after.reward))
-        reward = reward_function(reward_params, transition, reward_key).reshape(seats)
+        transition = Transition(before.observation, action, after.observation, after.reward)
         terminated, truncated = (jnp.zeros_like(after.terminated),) * 2 if hide_ends else (after.terminated, after.truncated)
         bootstrap = _bootstrap(agent, agent_params, after.observation, truncated)
         earned, taken = lanes.episode_return + after.reward, lanes.t + 1
-        rollout = (before.observation, action, reward, terminated, truncated, before.legal_action_mask, before.acting,
-                   jax.tree.map(lambda x: x.reshape(*seats, *x.shape[1:]), chosen.extras), bootstrap)  # fmt: skip
-        played = Played(
-            after.reward, after.terminated, after.truncated, lanes.seed, earned, taken, after.observation if keep_next else None
-        )
+        extras = jax.tree.map(lambda x: x.reshape(*seats, *x.shape[1:]), chosen.extras)
+        learned_from = (terminated, truncated, before.legal_action_mask, before.acting, extras, bootstrap)
+        played = (after.terminated, after.truncated, lanes.seed, earned, taken)
         lanes = lanes._replace(state=state, t=taken, episode_return=earned)
-        return _restart(game, lanes, after.terminated | after.truncated), (rollout, played)
+        return _restart(game, lanes, after.terminated | after.truncated), (transition, learned_from, played)
 
-    lanes, (rollout, played) = jax.lax.scan(step, lanes, jax.random.split(key, steps))
-    return lanes, Rollout(*(*rollout, timestep_of(lanes.state).observation)), played
+    act_key, reward_key = jax.random.split(key)
+    lanes, (transitions, learned_from, played) = jax.lax.scan(step, lanes, jax.random.split(act_key, steps))
+    reward = _paid(reward_function, reward_params, transitions, reward_key)
+    seen = (transitions.observation, transitions.action, reward)
+    rollout = Rollout(*(*seen, *learned_from, timestep_of(lanes.state).observation))
+    return lanes, rollout, Played(*(transitions.reward, *played, transitions.next_observation if keep_next else None))
+
+
+def _paid(reward_function: RewardFunction, params: PyTree, transitions: Transition, key: jax.Array) -> jax.Array:
+    """``[T, N, P]`` rewards of transitions ``[T, N, P, ...]``, many steps at a time: by itself a step is too little work for a core."""
+    steps, seats = transitions.reward.shape[0], transitions.reward.shape[1:]
+    together = max(size for size in range(1, steps + 1) if steps % size == 0 and (size == 1 or size * math.prod(seats) <= _PAID_TOGETHER))
+
+    def pay(chunk: tuple[Transition, jax.Array]) -> jax.Array:
+        return reward_function(params, *chunk)
+
+    chunks = jax.tree.map(lambda x: x.reshape(steps // together, together * math.prod(seats), *x.shape[3:]), transitions)
+    paid: jax.Array = jax.lax.map(pay, (chunks, jax.random.split(key, steps // together)))
+    return paid.reshape(steps, *seats)
 
 
 def _bootstrap(agent: Agent, params: PyTree, observation: jax.Array, truncated: jax.Array) -> jax.Array:
