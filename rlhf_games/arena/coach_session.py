@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from rlhf_games.replay.replay import Replay
 
 Phase: TypeAlias = Literal["opening", "ready", "playing", "paused", "over", "broken"]
-HAND_BACK = 0.3
-"""Seconds after the last control key was let go of until the agent plays again."""
 SEAT = 0
 """The seat that is judged, and taken over."""
 _RELOAD_SECONDS = 2.0
@@ -65,7 +63,7 @@ class CoachSession:
         aside: Worker,
         *,
         keymap: Keymap | None = None,
-        hand_back: float = HAND_BACK,
+        hand_back: float = 0.3,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         seeds: Callable[[], int] = lambda: secrets.randbits(32),
@@ -78,7 +76,7 @@ class CoachSession:
           worker: a thread of its own.
           aside: another one, on which the agent plays what it would have done.
           keymap: this person's keys.
-          hand_back: seconds, see ``HAND_BACK``.
+          hand_back: seconds after the last control key was let go of until the agent plays again.
           now: seconds, never going back.
           wall: seconds since 1970.
           seeds: one uint32 for each episode.

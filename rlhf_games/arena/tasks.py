@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rlhf_games.arena import answer_tasks
+from rlhf_games.arena import answer_tasks, coach_task
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
@@ -50,6 +50,14 @@ TASKS: tuple[Task, ...] = (
     Task("judge", "Judge", "Which of two clips is better?", answer_tasks.open_judge, answer_tasks.judge_commands, ("preference",)),
     Task("rank", "Rank", "Which clip is best, which comes next?", answer_tasks.open_rank, answer_tasks.rank_commands, ("ranking",)),
     Task("rate", "Rate", "How good is a clip, from 1 to 5?", answer_tasks.open_rate, answer_tasks.rate_commands, ("rating",)),
+    Task(
+        "coach",
+        "Coach",
+        "Cheer and scold the agent while it plays, and take over.",
+        coach_task.open_coach,
+        coach_task.commands,
+        needs_run=True,
+    ),
 )
 """All tasks, in the order of Home."""
 

@@ -74,6 +74,25 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Coach:
+    """Cheer and scold the agent of a run while it plays, and take over from it. Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of a run, also of one that is still learning: what it has learned plays at once."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    hand_back: float = 0.3
+    """Seconds after you let go of the last control key until the agent has the game back."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        from rlhf_games.arena import coach_task, runs, start
+
+        start.show(coach_task.open_coach(runs.find_target(self.target), _person(self.annotator), self.hand_back))
+        return 0
+
+
+@dataclass(frozen=True)
 class Play:
     """Play a game yourself and keep episodes as demonstrations. Opens a window; F1 lists the keys."""
 

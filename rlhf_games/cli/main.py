@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "judge": Verb("arena:Judge", "judge pairs of clips: which is better?"),
     "rank": Verb("arena:Rank", "rank several clips: which is best, which comes next?"),
     "rate": Verb("arena:Rate", "rate clips, one at a time, from 1 to 5"),
+    "coach": Verb("arena:Coach", "cheer and scold an agent while it plays, and take over"),
     "play": Verb("arena:Play", "play a game and keep episodes as demonstrations"),
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "bench learner": Verb("bench.learner:BenchLearner", "measure steps per second of learning beside rejax, and reward fits"),

@@ -1,0 +1,221 @@
+"""How coaching looks: the game with the ribbon of marks under it, beside it who plays, large."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.coach_log import MILD, STRONG
+from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
+from rlhf_games.arena.coach_session import CoachSession
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.playing import control_words
+from rlhf_games.arena.runs import Learning
+from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
+from rlhf_games.arena.view import Next
+from rlhf_games.core.spaces import Discrete
+
+COMMANDS = (
+    Command("praise", ("+", "=", "[+]", "pad:y"), "that was good"),
+    Command("strong_praise", ("shift+=", "shift++", "shift+[+]", "shift+pad:y"), "that was very good"),
+    Command("scold", ("-", "[-]", "pad:x"), "that was bad"),
+    Command("strong_scold", ("shift+-", "shift+_", "shift+[-]", "shift+pad:x"), "that was very bad"),
+    Command("undo", ("backspace", "pad:b"), "take the last mark or takeover back"),
+    Command("pause", ("p", "pad:start"), "pause, go on"),
+    Command("restart", ("r",), "another episode"),
+    Command("slower", ("[",), "slower"),
+    Command("faster", ("]",), "faster"),
+)
+VALUES = {"praise": MILD, "strong_praise": STRONG, "scold": -MILD, "strong_scold": -STRONG}
+_SIDE, _RIBBON, _GAP = 340, 116, 16
+"""Design pixels: the panel's width, the ribbon's height, the space between."""
+_TURNS = 12
+_LEARNING_SECONDS = 2.0
+
+
+class CoachView:
+    """Shows a `CoachSession`."""
+
+    def __init__(
+        self,
+        session: CoachSession,
+        keymap: Keymap,
+        title: str,
+        aim: str,
+        learning: Callable[[], Future[Learning | None]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``learning``: asks how the agent does; called every now and then."""
+        self.session = session
+        self.title = f"Coach {title}"
+        self._name, self._aim, self._keymap, self._now, self._learning = title, aim, keymap, now, learning
+        self._asked: Future[Learning | None] | None = None
+        self._learned: Learning | None = None
+        self._ask_at = now()
+        self._still = 0
+        """Frames in which the game stood still: what is painted over the picture then must be painted away."""
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Keys of the game belong to the game."""
+        return self._keymap.commands("coach", COMMANDS, self.session.game_keys)
+
+    @property
+    def hurried(self) -> bool:
+        """While the game works on a decision: its picture is to come at once."""
+        return self.session.phase == "playing" and self.session.working
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key of the game, or a command; any key begins."""
+        if command in VALUES:
+            self.session.evaluate(VALUES[command], press.key)
+        elif command is not None:
+            return self.click(command)
+        else:
+            self.session.press(press)
+            if press.down:
+                self.session.start()
+        return None
+
+    def click(self, command: str) -> Next:
+        """A command by its name; with Shift, praise and scolding are strong."""
+        session = self.session
+        name = command.removeprefix("shift+")
+        if name in VALUES:
+            strong = f"strong_{name}" if command != name else name
+            session.evaluate(VALUES.get(strong, VALUES[name]))
+            return None
+        match name:
+            case "undo":
+                session.undo()
+            case "pause":
+                session.pause()
+            case "restart":
+                session.restart()
+            case "slower" | "faster":
+                session.change_speed(name == "faster")
+        return None
+
+    def back(self) -> Next:
+        """Leaves; what was played and said is kept."""
+        return "back"
+
+    def focus(self, gained: bool) -> None:
+        """The game stands still while the person is elsewhere; it goes on when they say so."""
+        if not gained:
+            self.session.lose_focus()
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        if self._asked is not None and self._asked.done():
+            self._learned = self._learned if self._asked.exception() is not None else self._asked.result()
+            self._asked = None
+        if self._learning is not None and self._asked is None and self._now() >= self._ask_at:
+            self._ask_at = self._now() + _LEARNING_SECONDS
+            self._asked = self._learning()
+        return None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session, log = self.session, self.session.log
+        canvas.begin(("coach", canvas.width, canvas.height))
+        areas = frame_areas(canvas)
+        canvas.part("heading", areas.heading, self._name, self._paint_heading)
+        kept = f"{log.standing} mark{'' if log.standing == 1 else 's'} stored"
+        standing(canvas, areas.standing, (f"episode {session.episode} · {kept}", f"coached by {log.annotator}"), self._learned)
+        side, gap, low = canvas.px(_SIDE), canvas.px(_GAP), canvas.px(_RIBBON)
+        left = areas.stage.w - side - gap
+        self._draw_stage(canvas, Rect(areas.stage.x, areas.stage.y, left, areas.stage.h - low - gap))
+        rate = session.spec.decisions_per_second
+        grip = None if session.grip is None else (session.grip.start, session.grip.stop)
+        ribbon = Ribbon(session.decisions, rate, log.version, session.name, grip)
+        place = Rect(areas.stage.x, areas.stage.bottom - low, left, low)
+        canvas.part("ribbon", place, ribbon, lambda pen: paint_ribbon(pen, ribbon, log.marks))
+        panel = Rect(areas.stage.right - side, areas.stage.y, side, areas.stage.h)
+        driver = (panel.x, panel.y, panel.w, canvas.px(116))
+        canvas.part("driver", Rect(driver), session.driver, self._paint_driver)
+        below = Rect(panel.x, panel.y + driver[3] + gap, panel.w, panel.h - driver[3] - gap)
+        canvas.part("panel", below, (session.policy, session.speed, session.action), self._paint_panel)
+        words = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
+        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.AMBER, "center", pen.area.w))
+        names = [("praise", "good"), ("scold", "bad"), ("strong_praise", "very good"), ("strong_scold", "very bad")]
+        names += [("undo", "take back"), ("pause", "pause"), ("restart", "anew"), ("slower", "slower"), ("faster", "faster")]
+        footer(canvas, areas.footer, self.commands, names)
+
+    def _paint_heading(self, pen: Pen) -> None:
+        pen.text((0, 0), self.title, "title")
+        pen.paragraph((0, pen.px(42)), self._aim, pen.area.w, 2, "small")
+
+    def _draw_stage(self, canvas: Canvas, rect: Rect) -> None:
+        session = self.session
+        picture = session.picture()
+        if session.phase == "broken" or picture is None:
+            turn = int(self._now() * _TURNS)
+            canvas.part("stage", rect, (session.phase, turn), lambda pen: self._paint_waiting(pen, turn / _TURNS))
+            return
+        if session.phase in ("playing", "opening"):
+            running_picture(canvas, rect, picture, (session.name, session.decisions, session.frame), self._still)
+            return
+        self._still += 1
+        key = (session.phase, session.name, session.decisions, session.frame)
+        canvas.part("stage", rect, key, self._paint_stage)
+
+    def _paint_waiting(self, pen: Pen, turn: float) -> None:
+        pen.box(pen.area)
+        x, y = pen.area.center
+        if self.session.phase == "broken":
+            pen.text((x, y - pen.px(60)), "This game cannot go on", "title", anchor="midbottom")
+            words = f"{self.session.problem} What you said before is stored."
+            pen.paragraph((x, y - pen.px(40)), words, pen.area.w - pen.px(80), 5, centred=True)
+            return
+        pen.spinner((x, y - pen.px(60)), turn)
+        pen.text((x, y), "Starting the game…", "title", anchor="midtop")
+
+    def _paint_stage(self, pen: Pen) -> None:
+        session = self.session
+        picture = session.picture()
+        assert picture is not None
+        still_picture(pen, picture, dim=True)
+        pause = next((command.keys[0] for command in self.commands if command.name == "pause" and command.keys), "")
+        match session.phase:
+            case "ready":
+                notice(pen, "Ready?", "Any key: the agent begins to play.")
+            case "paused":
+                notice(pen, "Paused", f"{pause.upper()} goes on." if pause else "Click “pause” to go on.")
+            case "over":
+                notice(pen, "Game over", "The next one begins in a moment. You can still judge the end.")
+
+    def _paint_driver(self, pen: Pen) -> None:
+        words, colour = ("● YOU", theme.AMBER) if self.session.driver == "you" else ("▶ AGENT", theme.BLUE)
+        pen.box(pen.area, theme.RAISED if self.session.driver == "you" else theme.PANEL, colour, width=4)
+        x, y = pen.px(22), pen.px(14)
+        pen.text((x, y), "NOW PLAYING", "label", theme.MUTED)
+        pen.text((x, y + pen.px(26)), words, "huge", colour, width=pen.area.w - 2 * x)
+
+    def _paint_panel(self, pen: Pen) -> None:
+        session, spec = self.session, self.session.spec
+        pen.box(pen.area)
+        x, y, width = pen.px(22), pen.px(18), pen.area.w - pen.px(44)
+        y = fact(pen, x, y, width, "POLICY", session.policy)
+        y = fact(pen, x, y, width, "SPEED", f"×{session.speed:g}")
+        assert isinstance(spec.actions, Discrete)
+        last = spec.actions.meanings[session.action[0]] if session.action else "–"
+        y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 else "LAST ACTION OF SEAT 0", last)
+        pen.text((x, y), "HOLD TO TAKE OVER", "label", theme.MUTED)
+        key_table(pen, x, y + pen.px(38), width, control_words(spec, session.chords))
