@@ -7,13 +7,16 @@ when the session opens, and its first picture is compared with ours.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.game import GameSpec, Session, TimeStep
+from rlhf_games.core.game import GameSpec, Session, Skipped, TimeStep
 
 from .batch import emulator_seed, vector_env
 from .options import Options
@@ -33,6 +36,18 @@ class Cartridge:
     """Whether the emulator's saved state restores this game exactly."""
 
 
+class Bookmark(NamedTuple):
+    """Where a session stood."""
+
+    played: int
+    elapsed: int
+    lives: int
+    emulator: EmulatorState
+    stack: bytes
+    """The observation's planes, packed: a bookmark takes some 20 kB."""
+    raw: bytes
+
+
 class AtariSession:
     """One Atari game, played decision by decision."""
 
@@ -41,6 +56,9 @@ class AtariSession:
         self._seed = int(emulator_seed(seed))
         self._played: list[int] = []
         self._elapsed = 0
+        self._stack: list[NDArray[np.uint8]] = []
+        self._raw: list[NDArray[np.uint8]] = []
+        self._frames: list[NDArray[np.uint8]] = []
         self._emulator = Emulator(cartridge.rom, self._seed, options.sticky_action_prob)
         start, picture = _vector_start(cartridge.rom, options, self._seed)
         self._begin(start)
@@ -60,19 +78,45 @@ class AtariSession:
 
     def step(self, action: NDArray[Any]) -> TimeStep[NDArray[Any]]:
         """Plays one decision, ``action`` is ``[1]``; raises ``RuntimeError`` when the episode is over."""
-        if self._timestep.terminated or self._timestep.truncated:
-            raise RuntimeError(f"{self._spec.name}: the episode is over; open a new session with another seed")
-        chosen = int(np.asarray(action).reshape(1)[0])
-        if not 0 <= chosen < len(self._codes):
-            raise ValueError(f"{self._spec.name}: action must be 0 to {len(self._codes) - 1}, got {chosen}")
-        self._played.append(chosen)
-        reward, ended = self._skip(self._codes[chosen])
+        reward, terminated, truncated = self._decide(int(np.asarray(action).reshape(1)[0]))
         self._push()
-        if self._options.reward_clipping:
-            reward = max(-1, min(1, reward))
-        truncated = self._elapsed >= self._options.max_frames_per_episode and not ended
-        self._timestep = self._seen(float(reward), terminated=ended, truncated=truncated)
+        self._timestep = self._seen(reward, terminated=terminated, truncated=truncated)
         return self._timestep
+
+    def skip(self, actions: NDArray[Any]) -> Skipped:
+        """Plays the decisions ``[n, 1]``; see `rlhf_games.core.game.RewindableSession`. Twice as fast as `step`."""
+        chosen = np.asarray(actions).reshape(-1).tolist()
+        brought: list[tuple[float, bool, bool]] = []
+        # What is still on the stack at the end must be looked at, and one more: a decision that ends at once keeps the picture before.
+        unseen = max(0, len(chosen) - self._options.frame_stack - 1)
+        for number, action in enumerate(chosen):
+            brought.append(self._decide(action, look=number >= unseen))
+            if number >= unseen:
+                self._push()
+            if brought[-1][1] or brought[-1][2]:
+                break
+        reward, terminated, truncated = brought[-1]
+        self._timestep = self._seen(reward, terminated=terminated, truncated=truncated)
+        rewards, ends, cuts = zip(*brought, strict=True)
+        return Skipped(np.array(rewards, np.float32)[:, None], np.array(ends, bool), np.array(cuts, bool))
+
+    def bookmark(self) -> Bookmark | None:
+        """Where the session stands; None where the emulator's state cannot be restored exactly."""
+        state = self._emulator.save() if self._cartridge.copies else None
+        if state is None or self._timestep.terminated or self._timestep.truncated:
+            return None
+        stack, raw = (zlib.compress(np.stack(planes).data, 1) for planes in (self._stack, self._raw))
+        return Bookmark(len(self._played), self._elapsed, self._lives, state, stack, raw)
+
+    def go_back(self, bookmark: Bookmark) -> None:
+        """Stands where it stood; see `rlhf_games.core.game.RewindableSession`."""
+        del self._played[bookmark.played :]
+        self._elapsed, self._lives = bookmark.elapsed, bookmark.lives
+        self._emulator.restore(bookmark.emulator)
+        self._stack = _unpack(bookmark.stack, self._stack)
+        self._raw = _unpack(bookmark.raw, self._raw)
+        self._frames = []
+        self._timestep = self._seen(0.0, terminated=False, truncated=False)
 
     def frames(self) -> NDArray[np.uint8]:
         """Every frame since the last decision, ``[F, H, W, 3]``."""
@@ -115,19 +159,32 @@ class AtariSession:
         self._lives = self._emulator.lives
         self._frames = [self._emulator.picture()]
 
-    def _skip(self, code: int) -> tuple[int, bool]:
+    def _decide(self, action: int, *, look: bool = True) -> tuple[float, bool, bool]:
+        """Plays one decision; returns reward, terminated and truncated."""
+        if self._timestep.terminated or self._timestep.truncated:
+            raise RuntimeError(f"{self._spec.name}: the episode is over; open a new session with another seed")
+        if not 0 <= action < len(self._codes):
+            raise ValueError(f"{self._spec.name}: action must be 0 to {len(self._codes) - 1}, got {action}")
+        self._played.append(action)
+        reward, ended = self._hold(self._codes[action], look=look)
+        if self._options.reward_clipping:
+            reward = max(-1, min(1, reward))
+        return float(reward), ended, self._elapsed >= self._options.max_frames_per_episode and not ended
+
+    def _hold(self, code: int, *, look: bool) -> tuple[int, bool]:
         """Holds the action for ``frame_skip`` frames; returns the reward and whether the episode terminated."""
         reward, lost = 0, False
         self._frames = []
         for left in range(self._options.frame_skip, 0, -1):
             reward += self._emulator.act(code)
-            self._frames.append(self._emulator.picture())
+            if look:
+                self._frames.append(self._emulator.picture())
             self._elapsed += 1
             over, lives = self._emulator.over, self._emulator.lives
             lost = self._options.end_on_life_loss and 0 < lives < self._lives
             if over or lost or self._elapsed >= self._options.max_frames_per_episode:
                 break
-            if left <= 2:
+            if left <= 2 and look:
                 self._raw[left - 1] = self._look()
         self._lives = self._emulator.lives
         return reward, over or lost
@@ -152,6 +209,15 @@ class AtariSession:
             legal_action_mask=np.ones((1, len(self._codes)), bool),
             acting=np.ones(1, bool),
         )
+
+
+class EmulatorState(NamedTuple):
+    """Where an emulator stood."""
+
+    state: Any
+    """The emulator's own, with its random numbers."""
+    draws: Any
+    held: int
 
 
 class Emulator:
@@ -220,15 +286,37 @@ class Emulator:
         if not self._known:
             return None
         other = Emulator(self._rom, self._seed, self._sticky)
-        while other._held != self._held:  # has the copy hold the same action; the state put in afterwards undoes the rest
-            other.act(self._held)
-        other._ale.restoreState(self._ale.cloneState(include_rng=True))
-        other._draws.set_state(self._draws.get_state())
+        other.restore(EmulatorState(self._ale.cloneState(include_rng=True), self._draws.get_state(), self._held))
         return other
+
+    def save(self) -> EmulatorState | None:
+        """Where it stands; None where that cannot be known."""
+        return EmulatorState(self._ale.cloneState(include_rng=True), self._draws.get_state(), self._held) if self._known else None
+
+    def restore(self, saved: EmulatorState) -> None:
+        """Goes on exactly as from there. What is on the screen is right again after the next frame."""
+        self._ale.restoreState(saved.state)  # a game that is over would not act
+        while self._held != saved.held:  # has it hold the same action; the state put in once more undoes the rest
+            self.act(saved.held)
+        self._ale.restoreState(saved.state)
+        self._draws.set_state(saved.draws)
+
+
+def _unpack(packed: bytes, like: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    return list(np.frombuffer(zlib.decompress(packed), np.uint8).reshape(len(like), *like[0].shape))
+
+
+_STARTING = Lock()
+
+
+@lru_cache(4)
+def _starter(rom: str, options: Options) -> Any:
+    """The vector environment that is asked how episodes begin: making one takes longer than resetting it."""
+    return vector_env(rom, 1, options, threads=1)
 
 
 def _vector_start(rom: str, options: Options, seed: int) -> tuple[int, NDArray[np.uint8]]:
     """Frames that a one-game vector environment has run after ``reset(seed)``, and its newest picture."""
-    env = vector_env(rom, 1, options, threads=1)
-    stack, info = env.reset(seed=np.array([seed], np.int64))
-    return int(info["frame_number"][0]), stack[0, -1]
+    with _STARTING:
+        stack, info = _starter(rom, options).reset(seed=np.array([seed], np.int64))
+        return int(info["frame_number"][0]), np.array(stack[0, -1])

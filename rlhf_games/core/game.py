@@ -105,6 +105,40 @@ class Session(Protocol):
         ...
 
 
+class Skipped(NamedTuple):
+    """What ``n`` decisions brought that nobody looked at."""
+
+    reward: NDArray[np.float32]
+    """``[n, P]``."""
+    terminated: NDArray[np.bool_]
+    """``[n]``."""
+    truncated: NDArray[np.bool_]
+    """``[n]``."""
+
+
+@runtime_checkable
+class RewindableSession(Protocol):
+    """What a session may offer besides, where it is far quicker than playing and copying: an emulator."""
+
+    def skip(self, actions: NDArray[Any]) -> Skipped:
+        """Plays the decisions ``[n, P, ...]``, n ≥ 1, as `Session.step` does, without pictures and observations but the last ones.
+
+        It stops at the end of the episode: then fewer than ``n`` come back.
+        """
+        ...
+
+    def bookmark(self) -> Any:
+        """Something that `go_back` takes: where the session stands now; small. None where this game cannot be gone back in."""
+        ...
+
+    def go_back(self, bookmark: Any) -> None:
+        """Stands where the session stood at the bookmark, and goes on from there in the same way.
+
+        `Session.frames` has nothing to show until the next step.
+        """
+        ...
+
+
 @runtime_checkable
 class DeviceGame(Protocol):
     """A game of pure functions for one instance; callers ``vmap``. State is any pytree of arrays.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
-from itertools import islice
 from threading import Lock
 from typing import Any, NamedTuple, Self
 
@@ -21,10 +21,12 @@ from rlhf_games.replay import device
 from rlhf_games.replay.cache import ByteCache
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.collect import Collector, enough_to_check
-from rlhf_games.replay.piece import step_piece
 from rlhf_games.replay.replay import Replay, check_spec
+from rlhf_games.replay.rerun import Rerun
 
 Pictures = NDArray[np.uint8]
+_RERUNS = 12
+"""Replays of host games that are kept open: clips that are asked about together often come from the same episodes."""
 
 
 class Film(NamedTuple):
@@ -49,6 +51,8 @@ class FrameReader:
         self._cache: ByteCache[tuple[Segment, ...], Film] = ByteCache(cache_bytes, lambda film: film.frames.nbytes + film.step.nbytes)
         self._pending: dict[tuple[Segment, ...], Future[Film]] = {}
         self._lock = Lock()
+        self._reruns: OrderedDict[str, Rerun] = OrderedDict()
+        self._rerunning = Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
 
     def __enter__(self) -> Self:
@@ -107,6 +111,9 @@ class FrameReader:
     def close(self) -> None:
         """Ends the background thread; what it has begun is finished, what waits is dropped. Safe to call twice."""
         self._worker.shutdown(wait=True, cancel_futures=True)
+        with self._rerunning:
+            while self._reruns:
+                self._reruns.popitem()[1].close()
 
     def _settled(self, key: tuple[Segment, ...], future: Future[Film]) -> None:
         with self._lock:
@@ -135,11 +142,26 @@ class FrameReader:
             raise UserError(
                 f"a clip asks for step {segment.stop - 1} of replay {replay.id}, which has {replay.length} steps: cut the clip again"
             )
+        if isinstance(self._game, HostGame):
+            return self._draw_host(self._game, replay, segment)
         collector = Collector(replay, self._game.spec, (), enough_to_check(replay, segment.stop))
-        draw = _draw_device if isinstance(self._game, DeviceGame) else _draw_host
-        shown = list(draw(self._game, collector, segment))  # type: ignore[arg-type]
+        shown = list(_draw_device(self._game, collector, segment))
         collector.check()
         return shown
+
+    def _draw_host(self, game: HostGame, replay: Replay, segment: Segment) -> list[tuple[int, Pictures]]:
+        """From a rerun that is open already, where there is one."""
+        with self._rerunning:
+            rerun = self._reruns.pop(replay.id, None) or Rerun(game, replay)
+            try:
+                shown = rerun.draw(segment.start, segment.stop)
+            except BaseException:
+                rerun.close()
+                raise
+            self._reruns[replay.id] = rerun
+            if len(self._reruns) > _RERUNS:
+                self._reruns.popitem(last=False)[1].close()
+            return shown
 
 
 def _draw_device(game: DeviceGame, collector: Collector, segment: Segment) -> Iterator[tuple[int, Pictures]]:
@@ -159,20 +181,6 @@ def _draw_device(game: DeviceGame, collector: Collector, segment: Segment) -> It
 
 def _picture(game: DeviceGame, states: Any, index: tuple[int, ...]) -> Pictures:
     return game.draw(jax.tree.map(lambda leaf: np.asarray(leaf)[index], states))[None]
-
-
-def _draw_host(game: HostGame, collector: Collector, segment: Segment) -> Iterator[tuple[int, Pictures]]:
-    """Plays one interactive game and asks for pictures only where the clip is."""
-    with closing(game.open(collector.replay.seed)) as session:
-        before = session.timestep
-        for t, action in enumerate(islice(collector.replay.actions, collector.until)):
-            if t == segment.start:
-                yield 0, session.frames()[-1:]
-            after = session.step(action)
-            collector.add(step_piece(t, before, after))
-            before = after
-            if segment.start <= t < segment.stop:
-                yield t - segment.start, session.frames()
 
 
 def _any_action(spec: GameSpec, timestep: TimeStep[NDArray[Any]]) -> NDArray[Any]:
