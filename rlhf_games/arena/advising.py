@@ -69,12 +69,13 @@ class AdviseSession:
         remarks: Remarks,
         load_game: LoadGame,
         worker: Worker,
+        close: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """``worker``: looks through episodes and leases queries."""
+        """``worker``: looks through episodes and leases queries; ``close``: done at the end, when nothing uses the store any more."""
         self._store, self.episodes, self.minds, self.remarks = store, episodes, minds, remarks
-        self._load_game, self._now, self._wall = load_game, now, wall
+        self._load_game, self._close, self._now, self._wall = load_game, close, now, wall
         self._looking = Errands(worker)
         self._games: dict[str, Game] = {}
         self._queue: deque[Still] = deque()
@@ -105,12 +106,24 @@ class AdviseSession:
         return len(self._queue)
 
     @property
+    def remark(self) -> Remark | None:
+        """The answer that is being stored, or whose storing failed."""
+        return self._remark
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being looked for, and nothing will be until something new comes."""
+        looked = self.minds.looked and self.episodes.looked
+        more = self.minds.newest is not None and any(episode.policy and episode.id not in self._looked for episode in self.episodes.listed)
+        return looked and self._looking.free and not more
+
+    @property
     def words(self) -> str:
         """What is being waited for."""
-        if self._looking.words:
-            return "The agent looks through its games for what it is unsure of…"
         if not self.minds.looked or not self.episodes.looked:
             return "Opening the run…"
+        if not self.settled:
+            return "The agent looks through its games for what it is unsure of…"
         return self.minds.problem or "There is nothing the agent wants to know now. New questions come with new games."
 
     @property
@@ -184,13 +197,12 @@ class AdviseSession:
             return
         self._closed = True
         self.minds.close()
-        self._looking.close()
-        self.episodes.close(self._give_back)
+        self._looking.close(self._give_back)
+        self.episodes.close(self._close)
 
     def _give_back(self) -> None:
         if self._leased:
             self._store.release(self.annotator, self._leased)
-        self._store.close()
 
     # Time
 
@@ -242,7 +254,7 @@ class AdviseSession:
         """Looks for more questions: in the store, then in the newest episode that was not looked through yet."""
         if self._now() >= self._queries_at:
             self._queries_at = self._now() + _LOOK_EVERY
-            self._looking.start("asking the store", self._lease, self._take, self._fail)
+            self._looking.start("looking into the store", self._lease, self._take, self._fail)
             return
         mind = self.minds.newest
         if mind is None or not self.remarks.looked:

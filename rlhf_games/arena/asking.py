@@ -46,7 +46,7 @@ class AskSession:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """``close``: done on the store's worker at the end."""
+        """``close``: done at the end, when nothing uses the store any more."""
         self.episodes, self.reel, self.minds, self.remarks = episodes, reel, minds, remarks
         self._now, self._wall, self._close = now, wall, close
         self.head = Playhead(now)
@@ -176,6 +176,11 @@ class AskSession:
             position = self.head.position
             self._show(self.reel.replay_id)
             self.head.seek(position, self.reel.limit)
+
+    def faster(self, faster: bool) -> None:
+        """The next of the speeds, for the episode and for branches."""
+        self.head.faster(faster)
+        self.playback.speed = self.head.speed
 
     def other_seat(self) -> None:
         """The next seat, where all act at once."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from rlhf_games.arena import answer_tasks, coach_task
+from rlhf_games.arena import answer_tasks, ask_task, coach_task
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
@@ -56,6 +56,17 @@ TASKS: tuple[Task, ...] = (
         "Cheer and scold the agent while it plays, and take over.",
         coach_task.open_coach,
         coach_task.commands,
+        needs_run=True,
+    ),
+    Task("watch", "Watch", "The agent's latest games, with the learned reward under them.", ask_task.open_watch, ask_task.watch_commands),
+    Task("ask", "Ask", "Why did it do that? What if? Teach it and mark what it did.", ask_task.open_ask, ask_task.ask_commands),
+    Task(
+        "advise",
+        "The agent asks",
+        "What would you do here? Still pictures where its policy is unsure.",
+        ask_task.open_advise,
+        ask_task.advise_commands,
+        ("advice",),
         needs_run=True,
     ),
 )

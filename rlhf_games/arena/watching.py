@@ -22,7 +22,7 @@ class WatchSession:
     def __init__(
         self, episodes: Episodes, reel: Reel, minds: Minds, close: Callable[[], None], now: Callable[[], float] = time.monotonic
     ) -> None:
-        """``close``: done on the store's worker at the end."""
+        """``close``: done at the end, when nothing uses the store any more."""
         self.episodes, self.reel, self.minds = episodes, reel, minds
         self.head = Playhead(now)
         self.head.paused = False

@@ -93,6 +93,48 @@ class Coach:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Watch the agent's latest games, newest policy first, with the learned reward drawn under them. Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of a run, also of one that is still learning."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        return _do("watch", self.target, self.annotator)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Question an agent about any decision of its games, try other actions, teach and mark. Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of a run, also of one that is still learning."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        return _do("ask", self.target, self.annotator)
+
+
+@dataclass(frozen=True)
+class Advise:
+    """Let an agent ask you: what would you do here? Opens a window; F1 lists the keys."""
+
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The folder of a run, also of one that is still learning."""
+    annotator: str = ""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+
+    def run(self) -> int:
+        """Shows the window until it is closed; returns 0."""
+        return _do("advise", self.target, self.annotator)
+
+
+@dataclass(frozen=True)
 class Play:
     """Play a game yourself and keep episodes as demonstrations. Opens a window; F1 lists the keys."""
 

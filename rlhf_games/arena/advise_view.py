@@ -1,0 +1,171 @@
+"""How it looks when the agent asks: a still state, and the keys with which a person says what they would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.actions_view import Bars, action_of, keys_of, paint_bars
+from rlhf_games.arena.advising import AdviseSession
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pick import DIGITS, Pick
+from rlhf_games.arena.reel_view import draw_picture, draw_waiting, paint_heading
+from rlhf_games.arena.view import Next
+from rlhf_games.core.spaces import Discrete
+
+COMMANDS = (
+    Command("digit", DIGITS, "I would do the action of that number"),
+    Command("unsure", ("up", "u", "pad:y"), "can't tell"),
+    Command("lead", ("l", "tab", "pad:x"), "see what led here"),
+    Command("skip", ("n", "pad:start"), "another question"),
+    Command("undo", ("backspace", "pad:b"), "take the last answer back"),
+    Command("retry", ("return",), "store a failed answer again"),
+    Command("drop", ("delete",), "give a failed answer up"),
+)
+_SHOWN = (("unsure", "can't tell"), ("lead", "what led here"), ("skip", "another"), ("undo", "undo"))
+_FAILED = (("retry", "try again"), ("drop", "give it up"))
+
+
+class AdviseView:
+    """Shows an `AdviseSession`."""
+
+    title = "The agent asks"
+
+    def __init__(
+        self, session: AdviseSession, keymap: Keymap, *, name: Callable[[str], tuple[str, str]], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``name``: title and aim of a game by its name."""
+        self.session = session
+        self._keymap, self._name, self._now = keymap, name, now
+        self._pick = Pick()
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Keys of the game belong to the game."""
+        return self._keymap.commands("advise", COMMANDS, frozenset[str]().union(*self._chords()))
+
+    @property
+    def hurried(self) -> bool:
+        """While an answer is on its way to the disk: the next question is to come at once."""
+        return self.session.phase == "saving"
+
+    def _chords(self) -> dict[frozenset[str], int]:
+        current = self.session.current
+        if current is None:
+            return {}
+        spec = current.tape.spec
+        pads = {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
+        return self._keymap.seat(0, spec.keys) | pads
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key of the game, or a command."""
+        if command == "digit":
+            self.session.answer(DIGITS.index(press.key if press.key in DIGITS else press.text))
+        elif command is not None:
+            return self.click(command)
+        else:
+            action = self._pick.press(press, self._chords())
+            if action is not None:
+                self.session.answer(action)
+        return None
+
+    def click(self, command: str) -> Next:
+        """A command by its name; ``action 2`` is an answer."""
+        session, name = self.session, command.removeprefix("shift+")
+        if (action := action_of(name)) is not None:
+            session.answer(action)
+        elif name == "unsure":
+            session.answer(None)
+        elif name in ("lead", "skip", "undo", "retry", "drop"):
+            commands = {"lead": session.lead, "skip": session.pass_by, "undo": session.undo, "retry": session.retry, "drop": session.drop}
+            commands[name]()
+        return None
+
+    def back(self) -> Next:
+        """Leaves; every answer is stored."""
+        return "back"
+
+    def focus(self, gained: bool) -> None:
+        """Keys that are down elsewhere do not count."""
+        self._pick.clear()
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        return None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session = self.session
+        still = session.current
+        canvas.begin(("advise", canvas.width, canvas.height, still is not None))
+        areas = frame_areas(canvas)
+        title, aim = self._name(still.tape.replay.game) if still is not None else ("", "")
+        heading = ("What would you do here?", f"{title}: {aim}") if still is not None else ("The agent asks", "")
+        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
+        standing(canvas, areas.standing, (f"{session.given} answered now", f"as {session.annotator}"))
+        if still is None:
+            waiting = session.phase == "waiting" and not session.settled
+            draw_waiting(canvas, areas.stage, self._now(), session.words, session.notice, problem=not waiting)
+        else:
+            self._draw_still(canvas, areas.stage)
+        words, colour = (session.notice, theme.AMBER) if session.notice else (self._who(), theme.MUTED)
+        canvas.part(
+            "status", areas.status, (words, colour), lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w)
+        )
+        footer(canvas, areas.footer, self.commands, _FAILED if session.phase == "failed" else _SHOWN)
+
+    def _draw_still(self, canvas: Canvas, stage: Rect) -> None:
+        session = self.session
+        still, shown = session.current, session.shown()
+        assert still is not None
+        assert shown is not None
+        t, number = shown
+        side, gap = canvas.px(400), canvas.px(16)
+        strip = still.tape.pictures(t)
+        key = (still.tape.replay.id, t, number)
+        draw_picture(canvas, "picture", Rect(stage.x, stage.y, stage.w - side - gap, stage.h), key, strip.shape[1:], lambda: strip[number])
+        bars = self._bars()
+        panel = Rect(stage.right - side, stage.y, side, stage.h)
+        canvas.part("panel", panel, (bars, session.phase), lambda pen: _paint_panel(pen, bars))
+
+    def _bars(self) -> Bars | None:
+        still = self.session.current
+        assert still is not None
+        actions = still.tape.spec.actions
+        if not isinstance(actions, Discrete):
+            return None
+        remark = self.session.remark
+        said = getattr(remark.value, "action", None) if remark is not None else None
+        keys = keys_of(self._chords(), actions.n)
+        return Bars(actions.meanings, None, tuple(self.session.legal.tolist()), None, said if isinstance(said, int) else None, keys, True)
+
+    def _who(self) -> str:
+        still = self.session.current
+        if still is None:
+            return ""
+        if still.uncertainty is None:
+            return "A learner asks."
+        return f"Policy {still.policy} is {still.uncertainty:.0%} unsure: 100% would be a blind choice."
+
+
+def _paint_panel(pen: Pen, bars: Bars | None) -> None:
+    pen.box(pen.area)
+    pad = pen.px(20)
+    pen.text((pad, pen.px(16)), "PRESS ONE KEY", "label", theme.MUTED)
+    if bars is not None:
+        paint_bars(pen, Rect(pad, pen.px(48), pen.area.w - 2 * pad, pen.area.h - pen.px(64)), bars)

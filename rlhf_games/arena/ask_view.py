@@ -1,0 +1,282 @@
+"""How asking looks: a decision of the agent, what it thinks of it, and what would come of another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.actions_view import action_of
+from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
+from rlhf_games.arena.asking import AskSession
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.pick import DIGITS, Pick
+from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
+from rlhf_games.arena.salient_view import lit
+from rlhf_games.arena.timeline_view import HEIGHT, TimelineView, seek_to
+from rlhf_games.arena.view import Next, View
+
+COMMANDS = (
+    Command("back1", ("left", "pad:dpleft"), "one decision back"),
+    Command("forward1", ("right", "pad:dpright"), "one decision on"),
+    Command("back10", ("shift+left", "shift+pad:dpleft"), "ten decisions back"),
+    Command("forward10", ("shift+right", "shift+pad:dpright"), "ten decisions on"),
+    Command("older", ("page down", "pad:dpdown"), "the next older episode"),
+    Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
+    Command("newest", ("home", "l"), "the latest episode"),
+    Command("play", ("space", "pad:a"), "play, stand still"),
+    Command("slower", ("[", "pad:leftstick"), "slower"),
+    Command("faster", ("]", "pad:rightstick"), "faster"),
+    Command("what_if", ("w", "pad:x"), "what if? then a key of the game"),
+    Command("digit", DIGITS, "what if: the action of that number"),
+    Command("teach", ("t", "pad:y"), "this is right here: then a key"),
+    Command("good", ("+", "=", "[+]"), "this decision is good"),
+    Command("bad", ("-", "[-]"), "this decision is bad"),
+    Command("undo", ("backspace", "pad:b"), "take the last mark or lesson back"),
+    Command("overlay", ("s", "pad:start"), "what the reward model looks at"),
+    Command("curve", ("v",), "along time: reward or value"),
+    Command("truth", ("p",), "the game's own points, or not"),
+    Command("seat", ("tab",), "another seat"),
+    Command("renew", ("n",), "ask the newest policy"),
+    Command("agent_asks", ("a",), "let the agent ask you"),
+    Command("retry", ("return",), "store what failed again; go on"),
+    Command("drop", ("delete",), "give what failed up"),
+)
+_SHOWN = (("back1", "back"), ("forward1", "on"), ("what_if", "what if?"), ("teach", "teach"), ("good", "good"), ("bad", "bad"))
+_SHOWN_TOO = (("undo", "undo"), ("overlay", "look"), ("agent_asks", "agent asks"))
+_FORKED = (
+    ("teach", "this is right"),
+    ("good", "taken: good"),
+    ("bad", "bad"),
+    ("play", "pause"),
+    ("retry", "go on"),
+    ("what_if", "another"),
+)
+
+
+class AskView:
+    """Shows an `AskSession`."""
+
+    title = "Ask"
+
+    def __init__(
+        self,
+        session: AskSession,
+        keymap: Keymap,
+        *,
+        name: Callable[[str], tuple[str, str]],
+        advise: Callable[[], View],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``name``: title and aim of a game by its name; ``advise``: the view in which the agent asks."""
+        self.session = session
+        self._keymap, self._name, self._advise, self._now = keymap, name, advise, now
+        self._timeline = TimelineView()
+        self._pick = Pick()
+        self._paused_by_focus = False
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """While an action is asked for, the keys of the game belong to the game."""
+        taken = frozenset[str]().union(*self.session.keys(self._keymap)) if self.session.choosing else frozenset[str]()
+        return self._keymap.commands("ask", COMMANDS, taken)
+
+    @property
+    def hurried(self) -> bool:
+        """Nothing is waited for that a frame is not soon enough for."""
+        return False
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key of the game while an action is asked for, or a command."""
+        session = self.session
+        if command == "digit":
+            session.pick(DIGITS.index(press.key if press.key in DIGITS else press.text))
+        elif command is not None:
+            return self.click(command)
+        elif session.choosing:
+            action = self._pick.press(press, session.keys(self._keymap))
+            if action is not None:
+                session.pick(action)
+        return None
+
+    def click(self, command: str) -> Next:
+        """A command by its name; ``seek 37`` leads to a decision, ``action 2`` means an action."""
+        session, name = self.session, command.removeprefix("shift+")
+        if (t := seek_to(name)) is not None:
+            session.move(t - session.t)
+        elif (action := action_of(name)) is not None:
+            session.pick(action)
+        elif name == "agent_asks":
+            session.head.paused = True
+            return self._advise()
+        elif not self._move(name):
+            self._say(name)
+        return None
+
+    def _move(self, name: str) -> bool:
+        """Commands about where the person is; False where it is none of them."""
+        session = self.session
+        steps = {"back1": -1, "forward1": 1, "back10": -10, "forward10": 10}
+        match name:
+            case "back1" | "forward1" | "back10" | "forward10":
+                session.move(steps[name])
+            case "older" | "newer":
+                session.go(1 if name == "older" else -1)
+            case "newest":
+                session.newest()
+            case "play" if session.fork is not None:
+                session.playback.paused = not session.playback.paused
+            case "play":
+                session.choosing = ""
+                session.head.toggle()
+            case "slower" | "faster":
+                session.faster(name == "faster")
+            case "seat":
+                session.other_seat()
+            case _:
+                return False
+        return True
+
+    def _say(self, name: str) -> None:
+        """Commands that ask, teach, mark or show."""
+        session = self.session
+        match name:
+            case "what_if" | "teach":
+                self._pick.clear()
+                session.choose("what-if" if name == "what_if" else "teach")
+            case "good" | "bad":
+                session.mark(name == "good")
+            case "undo":
+                session.undo()
+            case "overlay":
+                session.overlay = not session.overlay
+            case "curve":
+                session.curve = "value" if session.curve == "reward" else "reward"
+            case "truth":
+                session.truth = not session.truth
+            case "renew":
+                session.renew()
+            case "retry" if session.remarks.failed:
+                session.remarks.retry()
+            case "retry":
+                session.leave_fork()
+            case "drop":
+                session.remarks.drop()
+
+    def grabs(self, command: str) -> bool:
+        """The cursor of the timeline can be dragged."""
+        return seek_to(command) is not None
+
+    def drag(self, command: str, over: str | None, done: bool) -> None:
+        """Scrubs."""
+        if over is not None and (t := seek_to(over)) is not None:
+            self.session.move(t - self.session.t)
+
+    def back(self) -> Next:
+        """From a question back to the episode, and from there away."""
+        session = self.session
+        if session.choosing or session.fork is not None or session.forking:
+            session.choosing = ""
+            session.leave_fork()
+            return None
+        return "back"
+
+    def focus(self, gained: bool) -> None:
+        """Everything stands still while the person is elsewhere."""
+        self._pick.clear()
+        for clip in (self.session.head, self.session.playback):
+            clip.paused = clip.paused or not gained
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        return None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session, reel = self.session, self.session.reel
+        ready, forked = reel.phase == "ready", session.fork is not None
+        canvas.begin(("ask", canvas.width, canvas.height, ready, forked, reel.replay_id if ready else ""))
+        areas = frame_areas(canvas)
+        episode = session.episode
+        title = self._name(episode.game)[0] if episode is not None else ""
+        heading = (
+            f"Ask the agent about {title}" if title else "Ask",
+            episode_words(episode, session.episodes),
+            asked_words(reel, session.minds),
+        )
+        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
+        standing(canvas, areas.standing, self._standing())
+        if ready:
+            self._draw_episode(canvas, areas.stage)
+        else:
+            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
+        status = self._status()
+        canvas.part(
+            "status", areas.status, status, lambda pen: pen.text(pen.area.center, status[0], "body", status[1], "center", pen.area.w)
+        )
+        footer(canvas, areas.footer, self.commands, _FORKED if forked else _SHOWN + _SHOWN_TOO)
+
+    def _draw_episode(self, canvas: Canvas, stage: Rect) -> None:
+        session = self.session
+        height, gap = canvas.px(HEIGHT), canvas.px(12)
+        above = Rect(stage.x, stage.y, stage.w, stage.h - height - gap)
+        if session.fork is not None:
+            draw_fork(canvas, above, session)
+        else:
+            side = canvas.px(440)
+            self._draw_state(canvas, Rect(above.x, above.y, above.w - side - gap, above.h))
+            draw_thoughts(canvas, Rect(above.right - side, above.y, side, above.h), session, self._keymap, self._now())
+        marks = session.remarks.marks(session.reel.replay_id)
+        strip, series = reward_strip(session.reel, session.head, session.seat, marks, values=session.curve == "value", truth=session.truth)
+        self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), strip, series)
+
+    def _draw_state(self, canvas: Canvas, rect: Rect) -> None:
+        session, tape = self.session, self.session.reel.tape
+        shown = session.shown()
+        assert shown is not None
+        t, number = shown
+        strip = tape.pictures(t)
+        salient = session.salient if session.overlay and session.head.paused else None
+        key = (tape.replay.id, t, number, salient is not None, session.seat, session.policy)
+        if salient is None:
+            draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: strip[number])
+        else:
+            draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: lit(strip[number], salient, tape.spec.board_in_frame))
+
+    def _standing(self) -> tuple[str, str]:
+        remarks = self.session.remarks
+        solid = sum(remark.state == "solid" for remark in remarks.given)
+        return f"{solid} stored now · {remarks.questions} questions", f"as {remarks.annotator}"
+
+    def _status(self) -> tuple[str, theme.Colour]:
+        session = self.session
+        if session.remarks.problem:
+            return f"{session.remarks.problem} Enter tries again, Del gives it up.", theme.AMBER
+        if session.choosing:
+            what = "What if the agent did…" if session.choosing == "what-if" else "What is right here?"
+            return f"{what} Press a key of the game or a number, or click the action. Esc: never mind.", theme.TEXT
+        if session.forking:
+            return "Playing both branches…", theme.MUTED
+        parts = [session.notice] if session.notice else []
+        if session.newer and session.policy:
+            parts.append("a newer policy is there: N asks it")
+        if session.overlay and session.salient is None and session.decision:
+            parts.append("asking the reward model…")
+        if not parts and session.reel.phase == "ready":
+            parts.append(session.reel.words)
+        if session.head.speed != 1.0:
+            parts.append(f"speed ×{session.head.speed:g}")
+        return " · ".join(part for part in parts if part), theme.TEXT if session.notice else theme.MUTED

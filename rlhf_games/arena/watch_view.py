@@ -1,0 +1,174 @@
+"""How watching looks: the agent's game large, and under it what the reward model thinks of each step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from pygame import Rect
+
+from rlhf_games.arena import theme
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.keys import Command, Keymap, Press
+from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
+from rlhf_games.arena.timeline_view import HEIGHT, TimelineView, seek_to
+from rlhf_games.arena.view import Next
+from rlhf_games.arena.watching import WatchSession
+
+COMMANDS = (
+    Command("older", ("right", "pad:dpright"), "the next older episode"),
+    Command("newer", ("left", "pad:dpleft"), "the next newer episode"),
+    Command("newest", ("home", "pad:y"), "the newest episode"),
+    Command("pause", ("space", "pad:a"), "pause, go on"),
+    Command("restart", ("r", "pad:x"), "from the beginning"),
+    Command("slower", ("[", "pad:leftstick"), "slower"),
+    Command("faster", ("]", "pad:rightstick"), "faster"),
+    Command("step_back", (",",), "one picture back"),
+    Command("step", (".",), "one picture forward"),
+    Command("truth", ("t", "pad:start"), "the game's own points, or not"),
+)
+_SHOWN = (
+    ("newer", "newer"),
+    ("older", "older"),
+    ("pause", "pause"),
+    ("slower", "slower"),
+    ("faster", "faster"),
+    ("step", "step"),
+    ("truth", "points"),
+)
+
+
+class WatchView:
+    """Shows a `WatchSession`."""
+
+    title = "Watch"
+
+    def __init__(
+        self, session: WatchSession, keymap: Keymap, *, name: Callable[[str], tuple[str, str]], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``name``: title and aim of a game by its name."""
+        self.session = session
+        self.commands: Sequence[Command] = keymap.commands("watch", COMMANDS)
+        self._name, self._now = name, now
+        self._timeline = TimelineView()
+        self._paused_by_focus = False
+
+    @property
+    def hurried(self) -> bool:
+        """Nothing is waited for that a frame is not soon enough for."""
+        return False
+
+    # Input
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key."""
+        return self.click(command) if command is not None else None
+
+    def click(self, command: str) -> Next:
+        """A command by its name; ``seek 37`` leads to a decision."""
+        session, name = self.session, command.removeprefix("shift+")
+        if (t := seek_to(name)) is not None:
+            session.seek(t)
+            return None
+        match name:
+            case "older" | "newer":
+                session.go(1 if name == "older" else -1)
+            case "newest":
+                session.newest()
+            case "pause":
+                session.head.toggle()
+            case "restart":
+                session.seek(0)
+            case "slower" | "faster":
+                session.head.faster(name == "faster")
+            case "step" | "step_back":
+                session.step(1 if name == "step" else -1)
+            case "truth":
+                session.truth = not session.truth
+        return None
+
+    def grabs(self, command: str) -> bool:
+        """The cursor of the timeline can be dragged."""
+        return seek_to(command) is not None
+
+    def drag(self, command: str, over: str | None, done: bool) -> None:
+        """Scrubs."""
+        if over is not None and (t := seek_to(over)) is not None:
+            self.session.head.paused = True
+            self.session.seek(t)
+
+    def back(self) -> Next:
+        """Leaves."""
+        return "back"
+
+    def focus(self, gained: bool) -> None:
+        """The game stands still while the person is elsewhere."""
+        head = self.session.head
+        if gained and self._paused_by_focus and head.paused:
+            head.toggle()
+        self._paused_by_focus = not gained and (self._paused_by_focus or not head.paused)
+        head.paused = head.paused or not gained
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        return None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+
+    # Drawing
+
+    def draw(self, canvas: Canvas) -> None:
+        """Paints what changed."""
+        session, reel = self.session, self.session.reel
+        ready = reel.phase == "ready"
+        episode = session.episode
+        canvas.begin(("watch", canvas.width, canvas.height, ready, reel.replay_id if ready else ""))
+        areas = frame_areas(canvas)
+        title = self._name(episode.game)[0] if episode is not None else ""
+        heading = (f"Watch {title}", episode_words(episode, session.episodes), asked_words(reel, session.minds))
+        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
+        standing(canvas, areas.standing, self._standing())
+        if not ready:
+            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
+        else:
+            self._draw_episode(canvas, areas.stage)
+        status = self._status()
+        canvas.part(
+            "status", areas.status, status, lambda pen: pen.text(pen.area.center, status, "body", theme.MUTED, "center", pen.area.w)
+        )
+        footer(canvas, areas.footer, self.commands, _SHOWN)
+
+    def _draw_episode(self, canvas: Canvas, stage: Rect) -> None:
+        session, reel = self.session, self.session.reel
+        shown = session.shown()
+        assert shown is not None
+        t, number = shown
+        height = canvas.px(HEIGHT)
+        above = Rect(stage.x, stage.y, stage.w, stage.h - height - canvas.px(12))
+        tape = reel.tape
+        draw_picture(canvas, "picture", above, (tape.replay.id, t, number), tape.pictures(t).shape[1:], lambda: tape.pictures(t)[number])
+        strip, series = reward_strip(reel, session.head, 0, (), truth=session.truth)
+        self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), strip, series)
+
+    def _standing(self) -> tuple[str, str]:
+        """What it came to so far, for the reward model and, only when asked, in the game's own points."""
+        session, reel = self.session, self.session.reel
+        if reel.phase != "ready":
+            return "", ""
+        t = min(session.head.t, reel.tape.length)
+        assert reel.scene is not None
+        learned = f"learned return so far {np.nansum(reel.scene.timeline.rewards(0)[0][:t]):+.2f}" if reel.mind is not None else ""
+        return learned, f"points so far {float(reel.tape.rewards(0)[:t].sum()):g}" if session.truth else "points: T shows them"
+
+    def _status(self) -> str:
+        session, head = self.session, self.session.head
+        parts = [session.reel.words if session.reel.phase == "ready" else ""]
+        parts += ["paused"] if head.paused else []
+        parts += [f"speed ×{head.speed:g}"] if head.speed != 1.0 else []
+        parts += [f"{session.unseen} newer in the list"] if session.unseen else []
+        return " · ".join(part for part in parts if part)
