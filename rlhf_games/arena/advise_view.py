@@ -15,7 +15,7 @@ from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.pick import DIGITS, Pick
-from rlhf_games.arena.reel_view import draw_picture, draw_waiting, paint_heading
+from rlhf_games.arena.reel_view import draw_picture, draw_waiting
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
 
@@ -116,7 +116,7 @@ class AdviseView:
         areas = frame_areas(canvas)
         title, aim = self._name(still.tape.replay.game) if still is not None else ("", "")
         heading = ("What would you do here?", f"{title}: {aim}") if still is not None else ("The agent asks", "")
-        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
+        canvas.part("heading", areas.heading, heading, lambda pen: _paint_heading(pen, *heading))
         standing(canvas, areas.standing, (f"{session.given} answered now", f"as {session.annotator}"))
         if still is None:
             waiting = session.phase == "waiting" and not session.settled
@@ -141,7 +141,8 @@ class AdviseView:
         draw_picture(canvas, "picture", Rect(stage.x, stage.y, stage.w - side - gap, stage.h), key, strip.shape[1:], lambda: strip[number])
         bars = self._bars()
         panel = Rect(stage.right - side, stage.y, side, stage.h)
-        canvas.part("panel", panel, (bars, session.phase), lambda pen: _paint_panel(pen, bars))
+        unsure = next(command.keys[:1] for command in self.commands if command.name == "unsure")
+        canvas.part("panel", panel, (bars, session.phase, unsure), lambda pen: _paint_panel(pen, bars, unsure))
 
     def _bars(self) -> Bars | None:
         still = self.session.current
@@ -163,9 +164,15 @@ class AdviseView:
         return f"Policy {still.policy} is {still.uncertainty:.0%} unsure: 100% would be a blind choice."
 
 
-def _paint_panel(pen: Pen, bars: Bars | None) -> None:
+def _paint_heading(pen: Pen, words: str, aim: str) -> None:
+    pen.text((0, 0), words, "title", width=pen.area.w)
+    pen.paragraph((0, pen.px(42)), aim, pen.area.w, 2, "small")
+
+
+def _paint_panel(pen: Pen, bars: Bars | None, unsure: tuple[str, ...]) -> None:
     pen.box(pen.area)
-    pad = pen.px(20)
+    pad, last = pen.px(20), pen.px(44)
     pen.text((pad, pen.px(16)), "PRESS ONE KEY", "label", theme.MUTED)
+    pen.hint((pad + pen.px(6), pen.area.bottom - last // 2 - pen.px(8)), unsure, "can't tell", "unsure", theme.TEXT)
     if bars is not None:
-        paint_bars(pen, Rect(pad, pen.px(48), pen.area.w - 2 * pad, pen.area.h - pen.px(64)), bars)
+        paint_bars(pen, Rect(pad, pen.px(48), pen.area.w - 2 * pad, pen.area.h - pen.px(64) - last), bars)

@@ -123,11 +123,13 @@ def draw_fork(canvas: Canvas, rect: Rect, session: AskSession) -> None:
         f"THE AGENT: {actions.meanings[int(fork.policy.actions[0, fork.seat])]}",
     )
     scale = max(float(np.abs(branch.reward).max(initial=1e-6)) for branch in (fork.chosen, fork.policy))
+    longest = max(len(branch.actions) for branch in (fork.chosen, fork.policy))
     for place, (title, branch) in enumerate(zip(titles, (fork.chosen, fork.policy), strict=True)):
-        _draw_branch(canvas, Rect(rect.x + place * (width + gap), rect.y, width, rect.h), session, place, title, branch, scale)
+        _draw_branch(canvas, Rect(rect.x + place * (width + gap), rect.y, width, rect.h), session, place, title, branch, (scale, longest))
 
 
-def _draw_branch(canvas: Canvas, rect: Rect, session: AskSession, place: int, title: str, branch: Branch, scale: float) -> None:
+def _draw_branch(canvas: Canvas, rect: Rect, session: AskSession, place: int, title: str, branch: Branch, axes: tuple[float, int]) -> None:
+    """``axes``: the greatest reward and the number of decisions of both branches: they are drawn alike."""
     playback = session.playback
     number = playback.frame(place)
     over = playback.over(place)
@@ -144,7 +146,7 @@ def _draw_branch(canvas: Canvas, rect: Rect, session: AskSession, place: int, ti
     canvas.part(f"film {place}", where, key, lambda pen: pen.picture(branch.film.frames[number], pen.area), theme.PANEL)
     curve = Rect(inner.x, rect.bottom - canvas.px(_GRAPH + 10), inner.w, canvas.px(_GRAPH))
     step = int(branch.step[number])
-    canvas.part(f"curve {place}", curve, (key[:2], step), lambda pen: _paint_curve(pen, branch, step, scale), theme.PANEL)
+    canvas.part(f"curve {place}", curve, (key[:2], step), lambda pen: _paint_curve(pen, branch, step, *axes), theme.PANEL)
 
 
 def _paint_branch(pen: Pen, title: str, branch: Branch, over: bool) -> None:
@@ -156,10 +158,11 @@ def _paint_branch(pen: Pen, title: str, branch: Branch, over: bool) -> None:
     pen.text((pad, pen.px(10)), words, "label", theme.AMBER if over and branch.ended else theme.BLUE, width=edge.x - 2 * pad)
 
 
-def _paint_curve(pen: Pen, branch: Branch, step: int, scale: float) -> None:
-    mean, spread = branch.reward.mean(0), branch.reward.std(0)
+def _paint_curve(pen: Pen, branch: Branch, step: int, scale: float, longest: int) -> None:
+    played = branch.reward.shape[1]
+    mean, spread = (np.pad(line, (0, longest - played), constant_values=np.nan) for line in (branch.reward.mean(0), branch.reward.std(0)))
     if pen.area.w < 8 or pen.area.h < 8:
         return
-    pen.picture(graph(mean, spread, len(mean), pen.area.size, (-scale, scale)).pixels, pen.area)
-    x = round((step + 0.5) / len(mean) * pen.area.w)
+    pen.picture(graph(mean, spread, played, pen.area.size, (-scale, scale)).pixels, pen.area)
+    x = round((step + 0.5) / longest * pen.area.w)
     pen.box(Rect(x - 1, 0, max(2, pen.px(2)), pen.area.h), theme.TEXT, radius=0)

@@ -50,7 +50,7 @@ _SHOWN = (("back1", "back"), ("forward1", "on"), ("what_if", "what if?"), ("teac
 _SHOWN_TOO = (("undo", "undo"), ("overlay", "look"), ("agent_asks", "agent asks"))
 _FORKED = (
     ("teach", "this is right"),
-    ("good", "taken: good"),
+    ("good", "what it did: good"),
     ("bad", "bad"),
     ("play", "pause"),
     ("retry", "go on"),
@@ -259,7 +259,7 @@ class AskView:
     def _standing(self) -> tuple[str, str]:
         remarks = self.session.remarks
         solid = sum(remark.state == "solid" for remark in remarks.given)
-        return f"{solid} stored now · {remarks.questions} questions", f"as {remarks.annotator}"
+        return f"{solid} stored · {remarks.questions} asked", f"as {remarks.annotator}"
 
     def _status(self) -> tuple[str, theme.Colour]:
         session = self.session

@@ -25,7 +25,10 @@ def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
     pen.text((margin, margin), f"{title}: keys", "title")
     pen.text((margin, margin + pen.px(44)), "Press any key to go on.", "body", theme.MUTED)
     top = margin + pen.px(104)
-    rows = max(1, (pen.area.h - top - margin) // line)
+    room = pen.area.h - top - margin
+    if len(commands) * line > 2 * room:  # closer together: in more than two columns the words would not fit
+        line = max(pen.px(34), room // -(-len(commands) // 2))
+    rows = max(1, room // line)
     columns = -(-len(commands) // rows)
     width = (pen.area.w - 2 * margin) // columns
     widest = max(pen.hint_width(_named(command), "") for command in commands) + pen.px(12)

@@ -118,7 +118,7 @@ def reward_strip(
         words = "no policy has been asked"
     words += " · ▲ points" if truth else ""
     name = f"{tape.replay.id} {seat} {values} {'' if scene.mind is None else scene.mind.about.policy}"
-    position = head.position if not head.paused else float(head.t)
+    position = t + 0.5 if head.paused and head.position == head.t else head.position
     place = f"decision {t} · " if now else f"decision {t}"
     strip = Strip(name, timeline.version, words, place + now, round(position, 2), max(0, tape.checked - 1), marks, truth)
     return strip, Series(mean, spread, tape.rewards(seat))

@@ -12,6 +12,8 @@ _DARK = 0.22
 _FRAMED = 0.5
 """Places of at least this share of the strongest one are framed."""
 _FRAME = (255, 255, 255)
+_THIN = 160
+"""A picture this high has frames of one pixel, a higher one thicker ones."""
 
 
 def lit(picture: NDArray[np.uint8], what: Saliency, board: tuple[int, int, int, int] | None) -> NDArray[np.uint8]:
@@ -28,7 +30,7 @@ def lit(picture: NDArray[np.uint8], what: Saliency, board: tuple[int, int, int, 
     part = shown[top : top + height, left : left + width]
     part[:] = (part * (_DARK + (1 - _DARK) * heat)[..., None]).astype(np.uint8)
     if what.strongest > 0:
-        part[edge(heat >= _FRAMED)] = _FRAME
+        part[edge(heat >= _FRAMED, max(1, height // _THIN))] = _FRAME
     return shown
 
 
@@ -40,9 +42,11 @@ def stretched(heat: NDArray[np.float32], height: int, width: int) -> NDArray[np.
     return blocks
 
 
-def edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The outermost pixels of an area."""
-    padded = np.pad(inside, 1)
-    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+def edge(inside: NDArray[np.bool_], width: int = 1) -> NDArray[np.bool_]:
+    """The outermost pixels of an area, so many deep."""
+    core = inside
+    for _ in range(width):
+        padded = np.pad(core, 1)
+        core = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     found: NDArray[np.bool_] = inside & ~core
     return found

@@ -86,6 +86,10 @@ class TimelineView:
         for value, anchor in ((graph.high, "topleft"), (graph.low, "bottomleft")):
             words = f"{value:.2g}"
             y = inner.y if anchor == "topleft" else inner.bottom
+            pen.box(
+                Rect(inner.x, y - (pen.px(20) if anchor == "bottomleft" else 0), pen.text_width(words, "label") + pen.px(8), pen.px(20)),
+                radius=4,
+            )
             pen.text((inner.x + pen.px(4), y), words, "label", theme.MUTED, anchor)  # type: ignore[arg-type]
         if strip.truth:
             _paint_truth(pen, inner, series.true, length)
@@ -101,8 +105,8 @@ class TimelineView:
 
 
 def place_of(position: float, length: int, rect: Rect) -> int:
-    """The x of a position: decision ``t`` takes the width from ``t`` to ``t + 1``, and a cursor that stands on it its middle."""
-    return rect.x + min(rect.w - 1, round((min(position, length - 1) + 0.5) / length * rect.w))
+    """The x of a position: decision ``t`` takes the width from ``t`` to ``t + 1``; its middle is ``t + 0.5``."""
+    return rect.x + min(rect.w - 1, round(position / length * rect.w))
 
 
 def graph(
@@ -169,7 +173,7 @@ def _paint_truth(pen: Pen, inner: Rect, true: NDArray[np.float32], length: int) 
     """A triangle where the game gave points (upwards) or took some (downwards)."""
     size = pen.px(6)
     for t in np.flatnonzero(true).tolist():
-        x = place_of(t, length, inner)
+        x = place_of(t + 0.5, length, inner)
         up = true[t] > 0
         y = inner.y + size if up else inner.bottom - size
         tip = y - size if up else y + size
@@ -180,7 +184,7 @@ def _paint_marks(pen: Pen, row: Rect, marks: tuple[Mark, ...], length: int) -> N
     """Under the graph: a diamond for advice, plus and minus for marks; filled once it is on the disk."""
     size = pen.px(7)
     for mark in marks:
-        x, y = place_of(mark.step, length, row), row.centery
+        x, y = place_of(mark.step + 0.5, length, row), row.centery
         colour = theme.TEXT if mark.mine else theme.MUTED
         if isinstance(mark.value, Advice):
             pen.polygon([(x, y - size), (x + size, y), (x, y + size), (x - size, y)], colour, filled=mark.solid)
