@@ -63,15 +63,21 @@ class App:
         try:
             with _ending_on_signals():
                 while self.view is not None:
-                    patience = min(clock.remaining, _HURRIED_SECONDS) if self.view.hurried else clock.remaining
-                    self.take(pygame.event.wait(max(1, round(patience * 1000))))
-                    while (event := pygame.event.poll()).type != pygame.NOEVENT:
-                        self.take(event)
-                    if clock.due() or (self.view is not None and self.view.hurried):
-                        self.frame()
+                    self.turn(clock)
         finally:
             sys.setswitchinterval(before)
             self.close()
+
+    def turn(self, clock: StepClock) -> None:
+        """Once round the loop: sleeps until there is input or the next frame is due, takes the one, paints the other."""
+        if self.view is None:
+            return
+        patience = min(clock.remaining, _HURRIED_SECONDS) if self.view.hurried else clock.remaining
+        self.take(pygame.event.wait(max(1, round(patience * 1000))))
+        while (event := pygame.event.poll()).type != pygame.NOEVENT:
+            self.take(event)
+        if clock.due() or (self.view is not None and self.view.hurried):
+            self.frame()
 
     def take(self, event: pygame.Event) -> None:
         """One event of pygame's."""
