@@ -17,7 +17,7 @@ from rlhf_games.arena.layout import footer, frame_areas, standing
 from rlhf_games.arena.pick import DIGITS, Pick
 from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
 from rlhf_games.arena.salient_view import lit
-from rlhf_games.arena.timeline_view import HEIGHT, TimelineView, seek_to
+from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next, View
 
 COMMANDS = (
@@ -231,14 +231,13 @@ class AskView:
 
     def _draw_episode(self, canvas: Canvas, stage: Rect) -> None:
         session = self.session
-        height, gap = canvas.px(HEIGHT), canvas.px(12)
-        above = Rect(stage.x, stage.y, stage.w, stage.h - height - gap)
         if session.fork is not None:
-            draw_fork(canvas, above, session)
-        else:
-            side = canvas.px(440)
-            self._draw_state(canvas, Rect(above.x, above.y, above.w - side - gap, above.h))
-            draw_thoughts(canvas, Rect(above.right - side, above.y, side, above.h), session, self._keymap, self._now())
+            draw_fork(canvas, stage, session)
+            return
+        height, side, gap = canvas.px(HEIGHT), canvas.px(440), canvas.px(GAP)
+        above = stage.h - height - gap
+        self._draw_state(canvas, Rect(stage.x, stage.y, stage.w - side - gap, above))
+        draw_thoughts(canvas, Rect(stage.right - side, stage.y, side, above), session, self._keymap, self._now())
         marks = session.remarks.marks(session.reel.replay_id)
         strip, series = reward_strip(session.reel, session.head, session.seat, marks, values=session.curve == "value", truth=session.truth)
         self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), strip, series)

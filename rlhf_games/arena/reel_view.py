@@ -18,7 +18,7 @@ from rlhf_games.arena.reel import Reel
 from rlhf_games.arena.remarks import Mark
 from rlhf_games.arena.timeline_view import Series, Strip
 
-_PAD = 14
+_PAD = 6
 TURNS = 12
 """Steps of a spinner's turn in a second."""
 

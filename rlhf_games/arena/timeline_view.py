@@ -15,8 +15,8 @@ from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.remarks import Mark
 from rlhf_games.feedback.answers import Advice
 
-HEIGHT = 158
-"""Of the whole part, in design pixels."""
+HEIGHT, GAP = 128, 8
+"""Of the whole part and above it, in design pixels: what is left of a window of the design's size holds an Atari picture twice enlarged."""
 _BAND: theme.Colour = (52, 84, 122)
 _UNPLAYED: theme.Colour = (20, 23, 29)
 _LEAST_SLICE = 3
@@ -78,12 +78,12 @@ class TimelineView:
         length = len(series.mean)
         pen.text((pad, pen.px(8)), strip.words, "small", theme.MUTED, width=pen.area.w * 2 // 3)
         pen.text((pen.area.right - pad, pen.px(8)), strip.now, "small", theme.TEXT, "topright", pen.area.w // 3)
-        inner = Rect(pad, pen.px(38), pen.area.w - 2 * pad, pen.area.h - pen.px(38) - pen.px(34))
+        inner = Rect(pad, pen.px(38), pen.area.w - 2 * pad, pen.area.h - pen.px(38) - pen.px(30))
         if inner.w < 8 or inner.h < 8:
             return
         graph = self._painted(strip, series, inner)
         pen.picture(graph.pixels, inner)
-        for value, anchor in ((graph.high, "topleft"), (graph.low, "bottomleft")):
+        for value, anchor in ((graph.high, "topleft"), (graph.low, "bottomleft")) if graph.high > graph.low else ():
             words = f"{value:.2g}"
             y = inner.y if anchor == "topleft" else inner.bottom
             pen.box(
@@ -93,7 +93,7 @@ class TimelineView:
             pen.text((inner.x + pen.px(4), y), words, "label", theme.MUTED, anchor)  # type: ignore[arg-type]
         if strip.truth:
             _paint_truth(pen, inner, series.true, length)
-        _paint_marks(pen, Rect(inner.x, inner.bottom + pen.px(4), inner.w, pen.px(24)), strip.marks, length)
+        _paint_marks(pen, Rect(inner.x, inner.bottom + pen.px(4), inner.w, pen.px(22)), strip.marks, length)
         _paint_cursor(pen, inner, place_of(strip.position, length, inner))
         _offer(pen, inner, length)
 

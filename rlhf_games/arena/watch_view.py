@@ -13,7 +13,7 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
 from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
-from rlhf_games.arena.timeline_view import HEIGHT, TimelineView, seek_to
+from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next
 from rlhf_games.arena.watching import WatchSession
 
@@ -149,7 +149,7 @@ class WatchView:
         assert shown is not None
         t, number = shown
         height = canvas.px(HEIGHT)
-        above = Rect(stage.x, stage.y, stage.w, stage.h - height - canvas.px(12))
+        above = Rect(stage.x, stage.y, stage.w, stage.h - height - canvas.px(GAP))
         tape = reel.tape
         draw_picture(canvas, "picture", above, (tape.replay.id, t, number), tape.pictures(t).shape[1:], lambda: tape.pictures(t)[number])
         strip, series = reward_strip(reel, session.head, 0, (), truth=session.truth)
