@@ -15,6 +15,7 @@ from rlhf_games.reward.sources import SourceWeights
 
 _MOST_UPDATES = 2**24
 """Updates are counted in float32 within an iteration."""
+_RECORDED = "recorded:"
 _COMPARE_MEMBERS = ("disagreement", "disagreement_k_centre", "mutual_information")
 
 
@@ -104,7 +105,8 @@ class FeedbackConfig:
     """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
     query: QueryConfig = field(default_factory=QueryConfig)
     teacher: str = "oracle"
-    """``human`` (people answer from other processes), or scripted: oracle, stochastic, mistake, skip, equal, myopic, random."""
+    """``human`` (people answer from other processes), ``recorded:RUN`` (what was answered in another run is said again), or scripted:
+    oracle, stochastic, mistake, skip, equal, myopic, random."""
     teacher_settings: dict[str, Any] = field(default_factory=dict)
     """Changes to the scripted teacher's settings: beta, gamma, mistake, skip, equal."""
 
@@ -171,16 +173,16 @@ class Experiment:
 
 
 def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | None:
-    """The teacher an experiment names; None for ``human``.
+    """The teacher an experiment names; None for ``human`` and ``recorded:RUN``.
 
     Raises:
       ValueError: there is no such teacher, or a setting it does not have.
     """
-    if feedback.teacher == "human":
+    if feedback.teacher == "human" or recorded_source(feedback.teacher):
         return None
     presets = {**PRESETS, "random": TeacherConfig(beta=0.0)}
     if feedback.teacher not in presets:
-        raise ValueError(f"feedback.teacher must be human or one of {', '.join(presets)}, got {feedback.teacher!r}")
+        raise ValueError(f"feedback.teacher must be human or one of {', '.join(presets)}, or recorded:RUN, got {feedback.teacher!r}")
     base = presets[feedback.teacher]
     for name, value in feedback.teacher_settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -192,6 +194,11 @@ def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | Non
         return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
     except ValueError as error:
         raise ValueError(f"feedback.teacher_settings: {error}") from error
+
+
+def recorded_source(teacher: str) -> str:
+    """The run (or store) whose answers are said again, of ``recorded:RUN``; empty for every other teacher."""
+    return teacher[len(_RECORDED) :] if teacher.startswith(_RECORDED) else ""
 
 
 def _at_least(config: Any, least: int, *names: str) -> None:
