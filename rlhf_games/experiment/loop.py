@@ -17,9 +17,10 @@ from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.asking import Asker
 from rlhf_games.experiment.measuring import measured
-from rlhf_games.experiment.spec import Experiment, scripted_teacher
+from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_teacher
 from rlhf_games.experiment.trainer import Recording, Trainer
 from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.feedback.schedules import quota
 from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.teachers import Teacher, clip_rewards
@@ -80,16 +81,20 @@ class FeedbackLoop:
         self.iteration = 0
         self.trusted = False
 
-    def _teacher(self) -> Teacher | None:
+    def _teacher(self) -> Teacher | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
         if config is None or not self.experiment.learns_from_people:
-            return None
+            return self._recorded_teacher()
         length = self.experiment.feedback.query.clip_length
 
         def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
             return list(clip_rewards(self.asker.reader.read(clips, length)))
 
         return Teacher(self.store, config, rewards, annotator=f"teacher:{self.experiment.feedback.teacher}")
+
+    def _recorded_teacher(self) -> RecordedTeacher | None:
+        source = recorded_source(self.experiment.feedback.teacher)
+        return RecordedTeacher(self.store, source) if source and self.experiment.learns_from_people else None
 
     def run(self, watch: Watcher, until: Callable[[], bool] = lambda: False) -> bool:
         """Goes through the iterations that are left.
@@ -182,7 +187,8 @@ class FeedbackLoop:
                 while self.teacher.answer_pending(256):
                     pass
             self.labels.poll()
-            if self.experiment.feedback.mode == "async" or self.labels.answered >= self._asked:
+            silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
+            if self.experiment.feedback.mode == "async" or self.labels.answered + silent >= self._asked:
                 return True
             if until():
                 return False
