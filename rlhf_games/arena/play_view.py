@@ -9,10 +9,12 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.controls import RANDOM, control_words
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
 from rlhf_games.arena.pen import Pen
-from rlhf_games.arena.playing import RANDOM, PlaySession, control_words
+from rlhf_games.arena.playing import PlaySession
+from rlhf_games.arena.rating import SCALE
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
@@ -26,6 +28,7 @@ COMMANDS = (
     Command("wait", ("tab",), "the game waits for keys, or runs"),
     Command("keep", ("return", "pad:y"), "keep the stopped episode"),
     Command("discard", ("backspace", "pad:x"), "throw it away"),
+    *(Command(f"rate {grade}", (str(grade), f"[{grade}]"), f"keep it, rated {grade}: {word}") for grade, word in SCALE.items()),
 )
 _TURNS = 12
 
@@ -43,8 +46,11 @@ class PlayView:
 
     @property
     def commands(self) -> Sequence[Command]:
-        """Keys of the game belong to the game."""
-        return self._keymap.commands("play", COMMANDS, self.session.game_keys)
+        """Keys of the game belong to the game; only ratings are given when nobody plays."""
+        over = self.session.phase in ("over", "failed")
+        playing, rating = (tuple(command for command in COMMANDS if command.name.startswith("rate") == rates) for rates in (False, True))
+        keys = self.session.game_keys
+        return *self._keymap.commands("play", playing, keys), *self._keymap.commands("play", rating, () if over else keys)
 
     @property
     def hurried(self) -> bool:
@@ -63,7 +69,10 @@ class PlayView:
     def click(self, command: str) -> Next:
         """A command by its name."""
         session = self.session
-        match command.removeprefix("shift+"):
+        name = command.removeprefix("shift+")
+        if name.startswith("rate "):
+            session.rate(int(name.split()[1]))
+        match name:
             case "pause":
                 self._leaving = False
                 session.pause()

@@ -11,7 +11,7 @@ import pytest
 from rlhf_games.arena.keys import Keymap, Press
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.core.errors import UserError
-from rlhf_games.feedback.answers import Demonstration
+from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
 from rlhf_games.workspace import load_game
 
@@ -344,3 +344,50 @@ def test_pictures_of_a_decision_are_spread_over_its_time(play: Play, clock: Time
     picture = session.picture()
     assert picture is not None
     assert picture.shape == (4, 6, 3)
+
+
+def test_rating_keeps_the_episode_and_is_an_answer_about_all_of_it(play: Any, clock: Time, store: Store, line: Line) -> None:
+    session = over(play, clock)
+    session.rate(4)
+    assert session.phase == "over", "a digit in the heat of the last moment is the game's"
+    clock.now += 1.0
+    session.rate(4)
+    session.tick()
+    demonstration, rating = store.answers().answers
+    assert (demonstration.value, rating.value) == (Demonstration(20), Rating(4))
+    assert rating.query_id is not None
+    [query] = store.queries([rating.query_id])
+    assert [(segment.replay_id, segment.start, segment.length) for segment in query.clips[0].segments] == [(demonstration.replay_id, 0, 20)]
+    assert rating.shown_at == demonstration.shown_at
+    assert rating.answered_at == clock.now
+    assert store.query_ids(still_wanted=True) == [], "nobody is asked again"
+    assert session.kept == 1
+
+
+def test_a_rating_that_cannot_be_stored_is_stored_once_later(play: Any, clock: Time, store: Store, monkeypatch: Any) -> None:
+    session = over(play, clock)
+    clock.now += 1.0
+    real = store.post_answers
+
+    def fail_after_writing(drafts: Any) -> Any:
+        real(drafts)
+        raise UserError("the disk went away")
+
+    monkeypatch.setattr(store, "post_answers", fail_after_writing)
+    session.rate(2)
+    session.tick()
+    assert session.phase == "failed"
+    monkeypatch.setattr(store, "post_answers", real)
+    session.keep()
+    session.tick()
+    assert session.kept == 1
+    assert [answer.value for answer in store.answers().answers] == [Demonstration(20), Rating(2)]
+
+
+def over(play: Any, clock: Time) -> PlaySession:
+    """A session whose first episode has just ended."""
+    session: PlaySession = play()
+    down(session, "right")
+    while session.phase != "over":
+        decide(session, clock)
+    return session

@@ -26,7 +26,7 @@ from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.arena.runs import Learning, find_target
 from rlhf_games.core.errors import UserError
-from rlhf_games.feedback.answers import Preference
+from rlhf_games.feedback.answers import Demonstration, Preference, Rating
 from rlhf_games.feedback.store import Store
 
 from .conftest import Inline, Line, Manual, Time, press, pump
@@ -291,6 +291,25 @@ def test_keys_of_the_game_are_no_commands(show: Show, clock: Time, store: Store)
     later(app, clock, 0.1)
     assert game.opened[-1].actions == [[2], [2]]
     assert next(command for command in view.commands if command.name == "pause").keys == ("pad:start",)
+
+
+def test_digits_rate_what_was_played_and_belong_to_the_game_while_it_is(show: Show, clock: Time, store: Store) -> None:
+    game = Line(limit=2)
+    game.spec.keys["3"] = 2
+    session = PlaySession(lambda: game, lambda: store, "ann", Inline(), now=clock, wall=clock)
+    view = PlayView(session, Keymap(), "Line", "", clock)
+    app = show(view, clock)
+    pump(app, 3)
+    press(app, pygame.K_3, text="3", up=False)
+    for _ in range(4):
+        later(app, clock, 0.1)
+    assert (session.phase, game.opened[-1].actions) == ("over", [[2], [2]])
+    press(app, pygame.K_3, text="3")
+    assert session.phase == "over", "too soon to be meant"
+    later(app, clock, 1.0)
+    press(app, pygame.K_3, text="3")
+    pump(app, 2)
+    assert [answer.value for answer in store.answers().answers] == [Demonstration(2), Rating(3)]
 
 
 def test_menus_search_and_open(show: Show, clock: Time) -> None:

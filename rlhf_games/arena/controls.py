@@ -1,0 +1,122 @@
+"""From held keys to decisions: whose chord means which action, and what the seats that nobody sits in do. Knows no pygame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.arena.keys import HeldKeys, Keymap, Press, chosen_action
+from rlhf_games.core.errors import UserError
+from rlhf_games.core.spaces import Discrete
+
+if TYPE_CHECKING:
+    from rlhf_games.arena.playroom import Moment
+    from rlhf_games.core.game import GameSpec
+
+Chords: TypeAlias = dict[frozenset[str], int]
+RANDOM = "random"
+"""Who plays the seats that no person plays: a uniformly random legal action at every decision."""
+
+
+class KeyLog:
+    """When keys went down and up, in seconds of play since the episode's beginning, pauses left out."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._played = 0.0
+        self._since: float | None = None
+        self.events: list[tuple[float, str, bool]] = []
+        """Time, key, whether it went down; as replays keep it."""
+
+    def note(self, key: str, down: bool) -> None:
+        """A key went down or up now."""
+        self.events.append((round(self._played + (0.0 if self._since is None else self._now() - self._since), 4), key, down))
+
+    def run(self, running: bool) -> None:
+        """The game runs from now on, or stands still."""
+        if self._since is not None:
+            self._played += self._now() - self._since
+        self._since = self._now() if running else None
+
+
+class Controls:
+    """What the people at one keyboard hold, and what it means in a game."""
+
+    def __init__(self, spec: GameSpec, keymap: Keymap, people: int) -> None:
+        """Raises ``UserError`` where two people would need the same keys."""
+        self.spec, self.people = spec, people
+        self.chords: list[Chords] = [_seat_chords(seat, spec, keymap) for seat in range(people)]
+        """By seat: what the person there presses."""
+        self.vocabulary = frozenset[str]().union(*(chord for chords in self.chords for chord in chords))
+        """Every key that is played with."""
+        self.refusal = ""
+        """Why the last key brought no action."""
+        self._held = HeldKeys()
+        self._rng = np.random.default_rng(0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a key went down since the last decision."""
+        return self._held.waiting
+
+    def press(self, press: Press) -> bool:
+        """A key went down or up; returns whether that matters."""
+        return press.key in self.vocabulary and self._held.press(press.key, press.down)
+
+    def clear(self) -> tuple[str, ...]:
+        """All keys are let go of; returns which were held."""
+        return self._held.clear()
+
+    def begin(self, seed: int) -> None:
+        """A new episode; ``seed``: decides what the seats do that nobody sits in."""
+        self._rng = np.random.default_rng([seed, 1])
+        self.clear()
+        self.refusal = ""
+
+    def decide(self, moment: Moment, *, only_with_key: bool) -> NDArray[np.int32] | None:
+        """One action per seat, ``[P]``; None: not yet. ``only_with_key``: not as long as nobody holds a key."""
+        keys = self._held.take(taps_only=self.spec.turn_based)
+        chosen = [chosen_action(chords, keys) for chords in self.chords]
+        if only_with_key and not self.spec.turn_based and all(action is None for action in chosen):
+            return None
+        actions = np.zeros(self.spec.players, np.int32)
+        for seat in np.flatnonzero(moment.acting):
+            legal = moment.legal[seat]
+            if seat >= self.people:
+                actions[seat] = self._rng.choice(np.flatnonzero(legal))
+                continue
+            action = self._choose(chosen[seat], legal)
+            if action is None:
+                return None
+            actions[seat] = action
+        return actions
+
+    def _choose(self, action: int | None, legal: NDArray[np.bool_]) -> int | None:
+        """A person's action; None where the game waits for another key."""
+        if action is not None and legal[action]:
+            self.refusal = ""
+            return action
+        if self.spec.turn_based:
+            assert isinstance(self.spec.actions, Discrete)
+            self.refusal = self.refusal if action is None else f"{self.spec.actions.meanings[action]} is not possible now"
+            return None
+        return self.spec.idle_action if legal[self.spec.idle_action] else int(np.argmax(legal))
+
+
+def _seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
+    chords = keymap.seat(seat, spec.keys)
+    if seat == 0:
+        return chords | {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
+    if not spec.turn_based and chords.keys() & keymap.seat(0, spec.keys).keys():
+        raise UserError(f"{spec.name}: the second player needs keys of their own: name them in keys.toml under [seat1]")
+    return chords
+
+
+def control_words(spec: GameSpec, chords: Mapping[frozenset[str], int]) -> list[tuple[str, str]]:
+    """Single keys and what they mean, for people: ``[("left", "left"), ("space", "fire")]``; chords of several keys follow from them."""
+    assert isinstance(spec.actions, Discrete)
+    singles = [(next(iter(chord)), spec.actions.meanings[action]) for chord, action in chords.items() if len(chord) == 1]
+    return [(key, meaning) for key, meaning in singles if not key.startswith("pad:")]
