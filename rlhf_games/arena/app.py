@@ -21,6 +21,7 @@ import pygame
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.clock import StepClock
+from rlhf_games.arena.display import open_display
 from rlhf_games.arena.help import draw_help
 from rlhf_games.arena.input import Click, Drag, Input, Translator
 from rlhf_games.arena.keys import Press, find
@@ -40,7 +41,7 @@ class App:
     """Shows views until the last one is left. ``view`` is None then."""
 
     def __init__(self, view: View, now: Callable[[], float] = time.monotonic, size: tuple[int, int] = theme.DESIGN_SIZE) -> None:
-        pygame.display.init()
+        open_display()
         pygame.font.init()
         surface = pygame.display.set_mode(size, pygame.RESIZABLE)
         self.view: View | None = view
@@ -78,6 +79,10 @@ class App:
             self.take(event)
         if clock.due() or (self.view is not None and self.view.hurried):
             self.frame()
+
+    def open(self, view: View) -> None:
+        """Shows a view in front of the present one."""
+        self._go(view)
 
     def take(self, event: pygame.Event) -> None:
         """One event of pygame's."""

@@ -33,11 +33,14 @@ def read_keymap(folder: Path) -> Keymap:
     return Keymap.read(folder / "keys.toml", {view: [command.name for command in commands] for view, commands in views.items()})
 
 
-def show(view: View) -> None:
-    """Opens the window and runs it until it is closed."""
+def show(view: View, first: View | None = None) -> None:
+    """Opens the window and runs it until it is closed; ``first``: is shown first, in front of ``view``."""
     from rlhf_games.arena.app import App
 
-    App(view).run()
+    app = App(view)
+    if first is not None:
+        app.open(first)
+    app.run()
 
 
 def play(game: str, person: Person, store: str | Path = PLAYS, people: int = 1, options: Mapping[str, Any] | None = None) -> View:

@@ -19,6 +19,7 @@ from rlhf_games.arena import answer_tasks, ask_task, coach_task
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
+from rlhf_games.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from rlhf_games.arena.view import View
@@ -74,5 +75,12 @@ TASKS: tuple[Task, ...] = (
 
 
 def find_task(name: str) -> Task:
-    """The task of that name."""
-    return next(task for task in TASKS if task.name == name)
+    """The task of that name.
+
+    Raises:
+      UserError: there is none.
+    """
+    known = {task.name: task for task in TASKS}
+    if name not in known:
+        raise UserError(f"there is no task {name!r}{nearest(name, known)}")
+    return known[name]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.errors import UserError
+
 if TYPE_CHECKING:
     from rlhf_games.arena.person import Person
 
@@ -21,13 +23,21 @@ class Arena:
     """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
     store: str = "runs/plays.sqlite"
     """Where the episodes that you keep go."""
+    task: str = ""
+    """Begin with this task of the run, for example judge; Esc leads back to all of them."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        from rlhf_games.arena import runs, start
+        from rlhf_games.arena import runs, start, tasks
 
+        person = _person(self.annotator)
         target = runs.find_target(self.run_folder) if self.run_folder else None
-        start.show(start.home(target, _person(self.annotator), self.store))
+        first = None
+        if self.task:
+            if target is None:
+                raise UserError(f"--task {self.task} needs a run: rlhf-games arena RUN --task {self.task}")
+            first = tasks.find_task(self.task).open(target, person)
+        start.show(start.home(target, person, self.store), first)
         return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,20 +26,37 @@ class Run:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
     """Change one setting, for example --set feedback.budget=400; may be given many times."""
     teacher: str = ""
-    """Short for --set feedback.teacher=...: human, oracle, stochastic, mistake, skip, equal, myopic or random."""
+    """Who answers: oracle, stochastic, mistake, skip, equal, myopic or random (scripted); recorded:RUN (what was answered in that run); or
+    human: you, in a window that opens beside the run. Your answers are taken as they come; --set feedback.mode=wait waits for them."""
+    annotator: str = ""
+    """Your name, as your answers will carry it, with --teacher human; remembered. Default: the remembered name, else the login name."""
+    no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """With --teacher human: open no window; answer from other processes (rlhf-games judge RUN)."""
 
     def run(self) -> int:
         """Makes the run's folder and executes it."""
+        from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import load_experiment
         from rlhf_games.experiment.runner import create_run
         from rlhf_games.experiment.spec import Experiment
 
-        changes = [*self.set, *([f'feedback.teacher="{self.teacher}"'] if self.teacher else [])]
-        experiment: Experiment = load_experiment(self.experiment, changes)
+        experiment: Experiment = load_experiment(self.experiment, self._changes())
         folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
+        if with_window:
+            check_display()
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
-        return _execute(create_run(experiment, folder), bench)
+        return _execute(create_run(experiment, folder), bench, self.annotator if with_window else None)
+
+    def _changes(self) -> list[str]:
+        """What the flags say, as ``--set`` would."""
+        if not self.teacher:
+            return list(self.set)
+        if source := self.teacher.partition("recorded:")[2]:
+            return [*self.set, f"feedback.teacher={json.dumps('recorded:' + _recorded(source))}"]
+        first = ['feedback.mode="async"'] if self.teacher == "human" else []
+        return [*first, *self.set, f"feedback.teacher={json.dumps(self.teacher)}"]
 
 
 @dataclass(frozen=True)
@@ -55,20 +73,43 @@ class Resume:
         return _execute(RunDirectory.open(self.folder))
 
 
-def _execute(folder: RunDirectory, bench: Bench | None = None) -> int:
+def _recorded(source: str) -> str:
+    """The run or store of ``recorded:...``, so that it is found from everywhere. Raises ``UserError`` where there is none."""
+    from rlhf_games.feedback.store import Store
+
+    with Store.open(source, create=False):
+        return source if "://" in source else str(Path(source).expanduser().resolve())
+
+
+def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None) -> int:
+    """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
     from rich.console import Console
 
     from rlhf_games.cli.progress import run_progress
+    from rlhf_games.cli.window import Window
     from rlhf_games.experiment.runner import Interruption, execute, experiment_of
+    from rlhf_games.feedback.store import Store
 
+    window = None
     with run_progress(experiment_of(folder)) as progress:
+        if window_for is not None:
+            Store.open(folder.store_path).close()  # the window must find it
+            window = Window(folder.path, window_for, progress.say)
         interruption = Interruption(progress.say)
         with interruption.listening():
             summary = execute(folder, progress, interruption, bench)
     console = Console()
+    if window is not None:
+        window.leave()
+        if window.is_open:
+            console.print("the window stays open; what you answer there is stored")
     if summary is None:
         console.print(f"stopped; go on with: rlhf-games resume {folder.path}")
         return 130
     console.print(f"true return {summary['return']:.2f} ± {summary['return_stderr']:.2f} over {summary['episodes']} episodes")
+    if "recorded_unmatched" in summary:
+        matched, unmatched = summary["recorded_matched"], summary["recorded_unmatched"]
+        open_words = f"; {unmatched} had no answer there and stay open: rlhf-games judge {folder.path}" if unmatched else ""
+        console.print(f"{matched} questions were answered as recorded{open_words}")
     console.print(f"{summary['answers']} answers, {summary['steps']:,} steps, {summary['seconds']} s; everything is in {folder.path}")
     return 0

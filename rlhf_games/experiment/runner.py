@@ -23,6 +23,7 @@ from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
+from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.files import write_atomically
 from rlhf_games.published.container import About
 from rlhf_games.published.folder import FOLDER, listed
@@ -165,7 +166,9 @@ def summarise(loop: FeedbackLoop, seed: int) -> dict[str, Any]:
     """True return over whole evaluation episodes, and what was asked for it."""
     episodes = loop.trainer.evaluate(loop.state.learner, seed % 2**32, loop.experiment.evaluation_episodes)
     returns = episodes.returns[:, 0]
-    return {
+    recorded = loop.teacher if isinstance(loop.teacher, RecordedTeacher) else None
+    told = {} if recorded is None else {"recorded_matched": recorded.matched, "recorded_unmatched": recorded.unmatched}
+    return told | {
         "game": loop.experiment.game.name,
         "seed": loop.experiment.seed,
         "return": float(np.mean(returns)),

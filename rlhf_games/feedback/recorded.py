@@ -16,6 +16,8 @@ from rlhf_games.feedback.store import Answer, AnswerDraft, Query, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.cut import same_steps
 
+_PREFIX = "recorded:"
+"""Before the names of those who had answered."""
 _Content: TypeAlias = tuple[str, tuple[str, ...]]
 """What a question is about: its kind, and what its clips show, whatever their order."""
 
@@ -42,8 +44,6 @@ class RecordedTeacher:
         """
         self._store = store
         self._seen: set[int] = set()
-        self.matched = 0
-        """Queries that got an answer (or several, where several people had answered)."""
         self.unmatched = 0
         """Queries that nobody answered there."""
         with Store.open(source, create=False) as other:
@@ -51,6 +51,12 @@ class RecordedTeacher:
             self._where = other.name
         for name in {said.answer.annotator for answers in self._said.values() for said in answers}:
             store.register(_annotator(name), "recorded", {"from": self._where, "annotator": name})
+
+    @property
+    def matched(self) -> int:
+        """Queries that got an answer (or several, where several people had answered), by an earlier process too."""
+        answers = self._store.answers().answers
+        return len({answer.query_id for answer in answers if answer.annotator.startswith(_PREFIX)})
 
     def answer_pending(self, limit: int = 64) -> int:
         """Answers what it can of up to ``limit`` queries that it has not seen yet, oldest first; returns how many it saw."""
@@ -60,7 +66,6 @@ class RecordedTeacher:
         for query, shown in zip(queries, _shown(self._store, queries), strict=True):
             said = self._said.get(_content(query.kind, shown), ())
             drafts += [_draft(entry, query, shown) for entry in said]
-            self.matched += bool(said)
             self.unmatched += not said
         self._store.post_answers(drafts)
         self._seen.update(waiting)
@@ -125,4 +130,4 @@ def _as_shown(value: AnswerValue, before: tuple[str, ...], now: tuple[str, ...])
 
 def _annotator(name: str) -> str:
     """What is said again is not said by the person: it must not count as theirs."""
-    return f"recorded:{name}"[:100].rstrip()
+    return f"{_PREFIX}{name}"[:100].rstrip()

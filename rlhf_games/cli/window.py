@@ -1,0 +1,63 @@
+"""The arena beside a run: in a process of its own, so that neither ends with the other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+from rlhf_games.core.errors import UserError
+
+_PROBE = "from rlhf_games.arena.display import open_display; open_display()"
+_NO_WINDOW = "add --no-window and answer from elsewhere, at any time"
+
+
+def check_display() -> None:
+    """Tries, in a process of its own, whether a window can be opened.
+
+    Raises:
+      UserError: there is no screen.
+    """
+    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        words = probe.stderr.strip().rpartition("\n")[2].partition("UserError: ")[2] or "no window can be opened here"
+        raise UserError(f"--teacher human opens the arena, but {words}; or {_NO_WINDOW} (rlhf-games judge RUN)")
+
+
+class Window:
+    """The arena, judging the questions of a run; what it prints goes to ``arena.log`` in the run's folder."""
+
+    def __init__(self, run: Path, annotator: str, say: Callable[[str], None]) -> None:
+        """Opens it. ``run``: its store is there already; ``annotator``: empty for the remembered one; ``say``: tells the person."""
+        self._run, self._say, self._left = run, say, False
+        command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", "judge"]
+        command += ["--annotator", annotator] if annotator else []
+        with (run / "arena.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C and a closed terminal are for the learner
+                env=os.environ | {"JAX_PLATFORMS": "cpu"},  # an accelerator belongs to the learner
+            )
+        Thread(target=self._watch, name="window", daemon=True).start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still there."""
+        return self._process.poll() is None
+
+    def leave(self) -> None:
+        """The learner is done: from now on nothing is said about the window, and it stays as long as the person likes."""
+        self._left = True
+
+    def _watch(self) -> None:
+        status = self._process.wait()
+        if self._left:
+            return
+        why = "The window is closed" if status == 0 else f"The window ended by itself (see {self._run / 'arena.log'})"
+        self._say(f"{why}; the agent goes on learning. Open it again with: rlhf-games arena {self._run}")
