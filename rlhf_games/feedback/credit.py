@@ -1,8 +1,8 @@
 """Which steps a person means who cheers or scolds while the agent plays.
 
 A person needs time to see, to judge and to press. So a key press speaks of what happened 0.2 to 4 seconds before, every moment of that
-window with the same chance: the credit assignment of TAMER (Knox & Stone 2009, "Interactively shaping agents via human reinforcement"), with
-the uniform window that Deep TAMER (Warnell et al. 2018, arXiv 1709.10163) and its open implementations use ([0.28, 4] and [0.2, 4]).
+window with the same chance: the credit assignment of TAMER (Knox & Stone 2009, "Interactively shaping agents via human reinforcement"),
+with the uniform window of Deep TAMER (Warnell et al. 2018, arXiv 1709.10163) and its open implementations ([0.28, 4] and [0.2, 4]).
 """
 
 from __future__ import annotations

@@ -1,15 +1,20 @@
-"""From preference answers as they were shown to labels a learner can use."""
+"""From answers as they were shown to labels a learner can use: canonical order, whichever side or place each clip was shown on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.feedback.answers import Preference
+from rlhf_games.feedback.answers import Preference, Ranking, Rating
 from rlhf_games.feedback.store import Answer, Query, Store
 from rlhf_games.replay.clip import Clip
+
+ASKED = ("preference", "ranking", "rating")
+"""Kinds of answers to questions about clips."""
+FREE = ("evaluation", "takeover", "demonstration")
+"""Kinds of answers that people give by themselves."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class PairLabel:
     """One annotator's verdict on a pair of clips, in the query's canonical order, whichever side each was shown on."""
 
     query_id: int
+    """Of the question; unique and above all questions' where nobody asked."""
     answer_id: int
     annotator: str
     first: Clip
@@ -27,6 +33,125 @@ class PairLabel:
     """1 better, 2 much better; 1 for a tie."""
     control: bool
     """The query was asked for a control arm."""
+    source: Literal["preference", "takeover", "demonstration"] = "preference"
+    """The kind of answer that it comes from."""
+    part: int = 0
+    """Number of the label among those of its answer."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Both."""
+        return self.first, self.second
+
+
+@dataclass(frozen=True)
+class RankingLabel:
+    """One annotator's order of several clips."""
+
+    source: ClassVar[str] = "ranking"
+    part: ClassVar[int] = 0
+    query_id: int
+    answer_id: int
+    annotator: str
+    clips: tuple[Clip, ...]
+    """In the query's canonical order."""
+    ranks: tuple[int, ...]
+    """Rank of each of them: 0 best, equal numbers for a tie, no number left out."""
+    control: bool
+
+
+@dataclass(frozen=True)
+class RatingLabel:
+    """One annotator's stars for a clip."""
+
+    source: ClassVar[str] = "rating"
+    part: ClassVar[int] = 0
+    query_id: int
+    answer_id: int
+    annotator: str
+    clips: tuple[Clip, ...]
+    """The clip."""
+    stars: int
+    """1 (worst) to 5."""
+    control: bool
+
+
+@dataclass(frozen=True)
+class EvaluationLabel:
+    """One annotator's cheer or scolding, and the steps that can be meant."""
+
+    source: ClassVar[str] = "evaluation"
+    part: ClassVar[int] = 0
+    control: ClassVar[bool] = False
+    query_id: int
+    """Unique and above all questions'."""
+    answer_id: int
+    annotator: str
+    clips: tuple[Clip, ...]
+    """The steps right before the decision on the screen when the key went down."""
+    value: float
+    """In [-1, 1], not 0."""
+
+
+class Label(Protocol):
+    """What all labels have."""
+
+    @property
+    def source(self) -> str:
+        """The kind of answer that it comes from."""
+
+    @property
+    def query_id(self) -> int:
+        """What was asked; unique where nobody asked."""
+
+    @property
+    def answer_id(self) -> int:
+        """The answer in the store."""
+
+    @property
+    def part(self) -> int:
+        """Number of the label among those of its answer."""
+
+    @property
+    def annotator(self) -> str:
+        """Who said it."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """What it is about."""
+
+    @property
+    def control(self) -> bool:
+        """The question was drawn uniformly for the control arm."""
+
+
+Asked: TypeAlias = PairLabel | RankingLabel | RatingLabel
+
+
+class FreeLabels(Protocol):
+    """Makes labels of answers that nobody asked for."""
+
+    def labels(self, answer: Answer) -> tuple[Label, ...] | None:
+        """What the answer says to this run; nothing where it says nothing, None where that cannot be known yet."""
+
+
+def asked_label(answer: Answer, query: Query) -> Asked | None:
+    """The label of an answer to a question about clips; None where the annotator could not tell."""
+    if answer.query_id != query.id or answer.kind != query.kind or sorted(answer.display) != list(range(len(query.clips))):
+        raise UserError(f"answer {answer.id} ({answer.kind}) is no {query.kind} about query {query.id}: the store is damaged")
+    match answer.value:
+        case Preference():
+            return pair_label(answer, query)
+        case Ranking(()) | Rating(None):
+            return None
+        case Ranking(ranks) if len(ranks) == len(query.clips):
+            canonical = tuple(ranks[answer.display.index(clip)] for clip in range(len(ranks)))
+            return RankingLabel(query.id, answer.id, answer.annotator, query.clips, canonical, query.control)
+        case Rating(int(stars)) if len(query.clips) == 1:
+            return RatingLabel(query.id, answer.id, answer.annotator, query.clips, stars, query.control)
+    raise UserError(
+        f"answer {answer.id} ({answer.kind}) does not fit the {len(query.clips)} clips of query {query.id}: the store is damaged"
+    )
 
 
 def pair_label(answer: Answer, query: Query) -> PairLabel | None:
@@ -55,34 +180,67 @@ def pair_labels(answers: Iterable[Answer], queries: Mapping[int, Query]) -> list
 class LabelReader:
     """Follows a store: cheap to ask again and again, and it forgets what people take back."""
 
-    def __init__(self, store: Store, session: str | None = None) -> None:
-        """``session``: only answers to queries of this session; None: all."""
-        self._store, self._session = store, session
-        self._labels: dict[int, PairLabel | None] = {}
+    def __init__(self, store: Store, session: str | None = None, free: FreeLabels | None = None) -> None:
+        """A reader at the beginning of the store.
+
+        Args:
+          store: to follow.
+          session: only answers to queries of this session; None: all.
+          free: makes labels of answers that nobody asked for; None: these are left alone.
+        """
+        self._store, self._session, self._free = store, session, free
+        self._labels: dict[int, tuple[Label, ...]] = {}
+        self._asked: set[int] = set()
+        self._unclear: set[int] = set()
         self._cursor = 0
 
     @property
-    def labels(self) -> tuple[PairLabel, ...]:
+    def labels(self) -> tuple[Label, ...]:
         """All labels that stand, in the order of their answers."""
-        return tuple(label for label in self._labels.values() if label is not None)
+        return tuple(label for answer in sorted(self._labels) for label in self._labels[answer])
 
     @property
     def answered(self) -> int:
-        """Preference answers that stand, "can't tell" included: what a budget of questions is counted in."""
-        return len(self._labels)
+        """Answers to questions about clips that stand, "can't tell" included: what a budget of questions is counted in."""
+        return len(self._asked)
 
     def poll(self) -> bool:
         """Reads what is new; returns whether ``labels`` or ``answered`` changed."""
-        page = self._store.answers(self._cursor, kinds=("preference",))
+        page = self._store.answers(self._cursor, kinds=ASKED if self._free is None else ASKED + FREE)
         self._cursor = page.cursor
-        gone = [answer_id for answer_id in page.retracted if answer_id in self._labels]
+        gone = [answer_id for answer_id in page.retracted if answer_id in self._labels or answer_id in self._unclear]
         for answer_id in gone:
-            del self._labels[answer_id]
-        ids = list(dict.fromkeys(answer.query_id for answer in page.answers if answer.query_id is not None))
-        queries = {query.id: query for query in self._store.queries(ids)} if ids else {}
+            self._labels.pop(answer_id, None)
+            self._asked.discard(answer_id)
+            self._unclear.discard(answer_id)
         count = len(self._labels)
-        for answer in page.answers:
-            query = None if answer.query_id is None else queries[answer.query_id]
-            if query is not None and self._session in (None, query.session):
-                self._labels[answer.id] = pair_label(answer, query)
+        self._take_asked([answer for answer in page.answers if answer.kind in ASKED])
+        self._take_free(self._unclear_again() + [answer for answer in page.answers if answer.kind in FREE])
         return bool(gone) or len(self._labels) > count
+
+    def _take_asked(self, answers: Iterable[Answer]) -> None:
+        found = [answer for answer in answers if answer.query_id is not None]
+        ids = list(dict.fromkeys(answer.query_id for answer in found if answer.query_id is not None))
+        queries = {query.id: query for query in self._store.queries(ids)} if ids else {}
+        for answer in found:
+            query = queries[answer.query_id or 0]
+            if self._session in (None, query.session):
+                label = asked_label(answer, query)
+                self._labels[answer.id] = () if label is None else (label,)
+                self._asked.add(answer.id)
+
+    def _take_free(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            labels = self._free.labels(answer) if self._free is not None else ()
+            if labels is None:
+                self._unclear.add(answer.id)
+            else:
+                self._unclear.discard(answer.id)
+                self._labels[answer.id] = labels
+
+    def _unclear_again(self) -> list[Answer]:
+        """Answers that said nothing yet: about an episode without a replay, or before the first question."""
+        if not self._unclear:
+            return []
+        page = self._store.answers(min(self._unclear) - 1, kinds=FREE)
+        return [answer for answer in page.answers if answer.id in self._unclear]

@@ -9,13 +9,13 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.feedback.labels import PairLabel
+from rlhf_games.feedback.labels import Label
 
 LARGEST = 16
 """A group of more questions than this always trains: measuring on it would take too much away."""
 
 
-def held_out(labels: Sequence[PairLabel], seed: int, share: float, episode_of: Callable[[str], Hashable] = str) -> NDArray[np.bool_]:
+def held_out(labels: Sequence[Label], seed: int, share: float, episode_of: Callable[[str], Hashable] = str) -> NDArray[np.bool_]:
     """``[n]`` which labels measure, so that no step of a clip both trains and measures.
 
     Questions whose clips have a step in common (from any seat, directly or through others) form a group; all answers to all questions
@@ -39,17 +39,18 @@ def held_out(labels: Sequence[PairLabel], seed: int, share: float, episode_of: C
     return np.array([measures[group[label.query_id]] for label in labels], bool)
 
 
-def bootstrap_counts(seed: int, members: int, answers: Sequence[int]) -> NDArray[np.float32]:
+def bootstrap_counts(seed: int, members: int, answers: Sequence[Hashable]) -> NDArray[np.float32]:
     """``[M, n]`` how often each member's resampling draws each answer: Poisson(1), which the bootstrap's counts tend to.
 
-    A count depends on seed, member and answer id only: answers that come later change nothing (Oza & Russell 2001).
+    A count depends on seed, member and answer only (its id; with the part, where one answer makes several labels): answers that come
+    later change nothing (Oza & Russell 2001).
     """
     steps = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
     drawn = [[_uniform("bootstrap", seed, member, answer) for answer in answers] for member in range(members)]
     return np.searchsorted(steps, np.array(drawn, np.float64).reshape(members, len(answers)), side="right").astype(np.float32)
 
 
-def _groups(labels: Sequence[PairLabel], episode_of: Callable[[str], Hashable]) -> dict[int, int]:
+def _groups(labels: Sequence[Label], episode_of: Callable[[str], Hashable]) -> dict[int, int]:
     """The smallest query id of each query's group, by query id."""
     parent = {label.query_id: label.query_id for label in labels}
 
@@ -61,7 +62,7 @@ def _groups(labels: Sequence[PairLabel], episode_of: Callable[[str], Hashable]) 
 
     windows: dict[Hashable, set[tuple[int, int, int]]] = {}
     for label in labels:
-        for segment in (*label.first.segments, *label.second.segments):
+        for segment in (segment for clip in label.clips for segment in clip.segments):
             windows.setdefault(episode_of(segment.replay_id), set()).add((segment.start, segment.stop, label.query_id))
     for episode in windows.values():
         reach, before = 0, 0

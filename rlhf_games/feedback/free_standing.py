@@ -1,0 +1,119 @@
+"""Answers that nobody asked for, as labels of a run: live evaluations, takeovers and demonstrations.
+
+- An *evaluation* is about the steps that the person can have meant (`rlhf_games.feedback.credit`).
+- A *takeover* says: what I did is better than what the agent would have done from the same state. Both are cut to equal length.
+- A *demonstration* is cut into clips, and each is better than a clip of the run's first policy, drawn by the ids of answer and clip. (Ibarz
+  et al. 2018, arXiv 1811.06521, compare demonstrations with clips of the first policies in the same way.)
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+
+from rlhf_games.core.errors import UserError
+from rlhf_games.core.game import GameSpec
+from rlhf_games.feedback.answers import Demonstration, Evaluation, Takeover
+from rlhf_games.feedback.credit import credit_steps
+from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel
+from rlhf_games.feedback.store import Answer, Store
+from rlhf_games.replay.clip import Clip, Segment
+from rlhf_games.replay.replay import Replay, check_spec
+
+_NOBODY_ASKED = 1 << 48
+"""Added to an answer's id in place of a question's: unique, the oldest lowest, and above every question."""
+
+
+class FreeStanding:
+    """Makes labels for one run. Answers about other games, other options of the game or other versions say nothing to it."""
+
+    def __init__(self, store: Store, spec: GameSpec, session: str, length: int) -> None:
+        """For the run ``session`` of the game ``spec``, whose clips are of ``length`` steps."""
+        self._store, self._spec, self._session, self._length = store, spec, session, length
+        self._first: tuple[Clip, ...] = ()
+
+    def labels(self, answer: Answer) -> tuple[Label, ...] | None:
+        """The labels of an answer; None where its episode has no replay yet, or there is nothing yet to compare it with."""
+        if answer.replay_id is None or answer.step is None:
+            return None if answer.episode is not None else ()
+        replay = self._store.replay(answer.replay_id)
+        if not self._fits(replay):
+            return ()
+        match answer.value:
+            case Evaluation() as value:
+                return self._evaluation(answer, value, replay, answer.step)
+            case Takeover() as value:
+                return self._takeover(answer, value, replay, answer.step)
+            case Demonstration() as value:
+                return self._demonstration(answer, value, replay, answer.step)
+        return ()
+
+    def _fits(self, replay: Replay) -> bool:
+        try:
+            check_spec(replay, self._spec)
+        except UserError:
+            return False
+        return True
+
+    def _evaluation(self, answer: Answer, value: Evaluation, replay: Replay, step: int) -> tuple[Label, ...]:
+        stop = min(step, replay.length)
+        steps = min(stop, credit_steps(self._spec.decisions_per_second))
+        if steps == 0 or value.seat >= self._spec.players:
+            return ()
+        window = Clip((Segment(replay.id, stop - steps, steps),), value.seat)
+        return (EvaluationLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, (window,), value.value),)
+
+    def _takeover(self, answer: Answer, value: Takeover, replay: Replay, step: int) -> tuple[Label, ...]:
+        if not value.instead or value.seat >= self._spec.players:
+            return ()
+        other = self._store.replay(value.instead)
+        same_state = other.seed == replay.seed and np.array_equal(other.actions[:step], replay.actions[:step])
+        steps = min(value.length, self._length, replay.length - step, other.length - step)
+        if not self._fits(other) or not same_state or steps < 1:
+            return ()
+        mine, agents = (Clip((Segment(source.id, step, steps),), value.seat) for source in (replay, other))
+        return () if mine == agents else (self._better(answer, mine, agents, "takeover", 0),)
+
+    def _demonstration(self, answer: Answer, value: Demonstration, replay: Replay, step: int) -> tuple[Label, ...] | None:
+        stop = min(step + value.length, replay.length)
+        steps = min(self._length, stop - step)
+        if steps < 1 or value.seat >= self._spec.players:
+            return ()
+        first = self._first_clips()
+        if not first:
+            return None
+        labels = []
+        for part in range((stop - step) // steps):
+            agents = first[_draw(answer.id, part, len(first))]
+            both = min(steps, agents.length)
+            shown = Clip((Segment(replay.id, step + part * steps, both),), value.seat)
+            labels.append(self._better(answer, shown, _beginning(agents, both), "demonstration", part))
+        return tuple(labels)
+
+    def _better(self, answer: Answer, mine: Clip, agents: Clip, source: Literal["takeover", "demonstration"], part: int) -> PairLabel:
+        return PairLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, mine, agents, "first", 1, False, source, part)
+
+    def _first_clips(self) -> tuple[Clip, ...]:
+        """Clips of the run's first questions, as they were posted together."""
+        if not self._first:
+            queries = self._store.queries(self._store.query_ids())
+            mine = [query for query in queries if query.session == self._session and query.iteration == 0]
+            self._first = tuple(dict.fromkeys(clip for query in mine for clip in query.clips))
+        return self._first
+
+
+def _beginning(clip: Clip, steps: int) -> Clip:
+    """The first ``steps`` steps of a clip."""
+    segments = []
+    for segment in clip.segments:
+        if steps > 0:
+            segments.append(Segment(segment.replay_id, segment.start, min(steps, segment.length)))
+            steps -= segment.length
+    return Clip(tuple(segments), clip.seat)
+
+
+def _draw(answer_id: int, part: int, count: int) -> int:
+    """A number below ``count`` that depends on the arguments only."""
+    return int.from_bytes(blake2b(f"{answer_id}/{part}".encode(), digest_size=8).digest(), "big") % count
