@@ -296,6 +296,7 @@ class Emulator:
     def restore(self, saved: EmulatorState) -> None:
         """Goes on exactly as from there. What is on the screen is right again after the next frame."""
         self._ale.restoreState(saved.state)  # a game that is over would not act
+        self._draws.set_state(saved.draws)  # the emulator's random numbers came back too
         while self._held != saved.held:  # has it hold the same action; the state put in once more undoes the rest
             self.act(saved.held)
         self._ale.restoreState(saved.state)
