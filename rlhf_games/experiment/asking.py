@@ -59,9 +59,10 @@ class Asker:
         return self._known[replay_id]
 
     def rounds(self, count: int) -> int:
-        """How many recordings it takes to ask ``count`` questions without asking twice about the same steps."""
-        record = self._experiment.record
-        needed = _ROOM * 2 * count * self._experiment.feedback.query.clip_length
+        """How many recordings it takes to ask ``count`` questions: candidates without a step in common."""
+        record, query = self._experiment.record, self._experiment.feedback.query
+        room = _ROOM if query.at_random else max(_ROOM, query.candidates_factor)
+        needed = room * 2 * count * query.clip_length
         return max(1, math.ceil(needed / (record.lanes * record.steps)))
 
     def observe(self, chunk: Chunk, policy: str) -> None:
@@ -89,7 +90,7 @@ class Asker:
     def _post(self, lanes: Sequence[Sequence[Replay]], count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
         e, query = self._experiment, self._experiment.feedback.query
         rng = np.random.default_rng([e.seed, iteration])
-        random = query.strategy in ("uniform", "recency")
+        random = query.at_random
         wanted = 6 * count if random else 2 * query.candidates_factor * count
         seats = tuple(range(self._game.spec.players))
         clips = cut_clips(lanes, query.clip_length, rng, wanted, ends=e.episode_ends, half_life=query.half_life, seats=seats)
@@ -123,8 +124,7 @@ class Asker:
         batch = self.reader.read(clips, self._experiment.feedback.query.clip_length)
         features = encode_clips(self._encode, batch)
         returns = np.asarray(_clip_returns(self._ensemble, params, features, batch.mask))
-        means = np.asarray(features, np.float32).reshape(*batch.mask.shape, -1)
-        means = (means * batch.mask[..., None]).sum(1) / np.maximum(np.asarray(params.feature_scale) * batch.mask.sum(1)[:, None], 1e-6)
+        means = _standardised(np.asarray(features, np.float32).reshape(*batch.mask.shape, -1), batch.mask)
         first, second = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
         return _Scores(returns[:, first], returns[:, second], np.concatenate([means[first], means[second]], axis=1))
 
@@ -142,6 +142,13 @@ class Asker:
         queries = self._store.queries(self._store.query_ids(kind="preference"))
         mine = [query for query in queries if query.session == self._experiment.name and query.iteration < iteration]
         self._asked = [clip for query in mine for clip in query.clips]
+
+
+def _standardised(features: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``[C, F]`` means over each clip's steps, in standard deviations over the clips: what is rare lies far out."""
+    means: NDArray[np.float32] = (features * mask[..., None]).sum(1) / np.maximum(mask.sum(1)[:, None], 1)
+    deviation = means.std(axis=0)
+    return np.where(deviation > 1e-6, (means - means.mean(axis=0)) / np.maximum(deviation, 1e-6), 0.0).astype(np.float32)
 
 
 _clip_returns = jax.jit(clip_returns, static_argnums=0)

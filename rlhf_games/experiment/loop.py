@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.teachers import Teacher, clip_rewards
 from rlhf_games.replay.clip import Clip
 from rlhf_games.reward.dataset import PairDataset
-from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale, with_tie_share
 from rlhf_games.reward.fit import FitReport, FitState, fit, initial_state
 from rlhf_games.reward.skill import Skill, skill
 from rlhf_games.reward.sources import RewardState, reward_state
@@ -129,11 +130,7 @@ class FeedbackLoop:
             times["fit"] = time.monotonic()
             metrics |= self._fit(recording)
         times["train"] = time.monotonic()
-        learner, trained = self.trainer.train(
-            self.state.learner, self._reward(), updates=e.updates, begin=i / e.iterations, end=(i + 1) / e.iterations
-        )
-        self.state = self.state._replace(learner=learner)
-        metrics |= {name: float(value) for name, value in trained.items()}
+        metrics |= self._train()
         times["end"] = time.monotonic()
         names = list(times)
         metrics |= {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
@@ -180,6 +177,19 @@ class FeedbackLoop:
             weights = replace(weights, learned=0.0)
         return reward_state(weights, self.state.model.params)
 
+    def _train(self) -> dict[str, float]:
+        """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is.
+
+        Without a reward, advantages are the critic's errors; normalised, they would push the policy about at random and use up its entropy.
+        """
+        e, reward = self.experiment, self.experiment.reward
+        if not self.trusted and e.learns_from_people and not (reward.true or reward.constant or reward.random):
+            return {"true_return": math.nan}
+        begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
+        learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
+        self.state = self.state._replace(learner=learner)
+        return {name: float(value) for name, value in trained.items()}
+
     def _collect(self, until: Callable[[], bool]) -> bool:
         """Takes answers: in mode ``wait`` until all that was asked is answered. False where ``until`` said stop."""
         while True:
@@ -204,6 +214,9 @@ class FeedbackLoop:
         if not e.model.fit.warm_start:
             state = initial_state(self._blank)
         params = state.params
+        if not state.optimiser.count:
+            trains = [label.kind == "tie" for label, held in zip(self.data.labels, self.data.holdout, strict=True) if not held]
+            params = with_tie_share(params, float(np.mean(trains)) if trains else 0.0)
         if not self.ensemble.pixels:
             params = with_feature_scale(params, self.data.features_flat())
         key, fit_key = jax.random.split(self.state.key)
@@ -226,10 +239,10 @@ class FeedbackLoop:
         }
 
     def _skill(self, report: FitReport) -> Skill:
-        """What the hold-out says of the model."""
-        measured = np.asarray(report.holdout_measured)
-        label = np.asarray(self.data.comparisons().label)[: len(self.data)][~self.data.holdout]
-        return skill(np.asarray(report.holdout_log_prob)[:, measured], np.asarray(report.holdout_label)[measured], label)
+        """What the model foretells of answers that it never saw."""
+        data, count = self.data.comparisons(), len(self.data)
+        unseen, label = np.asarray(data.weight)[:, :count] == 0, np.asarray(data.label)[:count]
+        return skill(np.asarray(report.log_prob)[:, :count], unseen, label, self.experiment.model.fit.noise)
 
 
 _outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

@@ -58,6 +58,11 @@ class QueryConfig:
             raise ValueError("strategy 'recency' needs half_life, in steps")
 
     @property
+    def at_random(self) -> bool:
+        """Whether the strategy looks at nothing."""
+        return self.strategy in _AT_RANDOM
+
+    @property
     def needs_returns(self) -> bool:
         """Whether the strategy looks at predicted returns."""
         return self.strategy not in (*_AT_RANDOM, "k_centre")

@@ -5,6 +5,7 @@ Shapes: ``M`` members, ``B`` transitions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -131,6 +132,15 @@ def with_feature_scale(params: RewardParams, features: ArrayLike) -> RewardParam
     deviation = np.sqrt(squares / len(rows))
     scale = np.where(deviation > 1e-4, deviation, 1e6)
     return params._replace(feature_mean=jnp.asarray(mean, jnp.float32), feature_scale=jnp.asarray(scale, jnp.float32))
+
+
+def with_tie_share(params: RewardParams, share: float) -> RewardParams:
+    """Sets the tie margins so that two clips worth the same tie with this probability: where a first fit begins.
+
+    ``P(tie | d = 0) = tanh(δ / 2)``. Where nearly all answers are ties, gradient steps alone would take most of the budget to find it.
+    """
+    margin = 2.0 * math.atanh(min(max(share, 0.1), 0.98))
+    return params._replace(tie_margin=jnp.full_like(params.tie_margin, math.log(math.expm1(margin))))
 
 
 def calibrated(params: RewardParams, outputs: jax.Array, *, anchor: Anchor, spread: float) -> RewardParams:

@@ -101,12 +101,8 @@ class FitReport(NamedTuple):
     """``[]`` int32 passes made."""
     weight_decay: jax.Array
     """``[M]`` penalty at the end."""
-    holdout_log_prob: jax.Array
-    """``[M, H]`` log-probability of each hold-out label at the kept weights; without meaning where ``holdout_measured`` is False."""
-    holdout_label: jax.Array
-    """``[H]`` int32."""
-    holdout_measured: jax.Array
-    """``[H]`` bool: False on padding."""
+    log_prob: jax.Array
+    """``[M, K]`` log-probability of each label at the kept weights; without meaning on padding."""
 
 
 class _Loop(NamedTuple):
@@ -240,18 +236,20 @@ def _epoch(ensemble: RewardEnsemble, config: FitConfig, data: Comparisons, loop:
     return state, nll / jnp.maximum(jnp.sum(data.weight, axis=1), 1.0)
 
 
-def _held_log_probs(ensemble: RewardEnsemble, config: FitConfig, params: RewardParams, data: Comparisons, index: jax.Array) -> jax.Array:
-    """``[M, K]`` log-probabilities of the labels of rows ``index``, as far as they are hold-out; 0 for all others.
+def _log_probs_of(
+    ensemble: RewardEnsemble, config: FitConfig, params: RewardParams, data: Comparisons, index: jax.Array, count: jax.Array
+) -> jax.Array:
+    """``[M, K]`` log-probabilities of the labels of the first ``count`` of the rows ``index``; 0 for all others.
 
     Args:
       ensemble: the networks.
       config: noise.
       params: to measure.
       data: with prepared features.
-      index: ``[K]`` rows, those of the hold-out first.
+      index: ``[K]`` rows.
+      count: ``[]`` int32.
     """
     size = min(index.shape[0], 2 * _micro_batch(ensemble, config.batch))
-    count = jnp.sum(data.holdout)
     index = jnp.pad(index, (0, -index.shape[0] % size))
     margin = jax.nn.softplus(params.tie_margin)[:, None]
 
@@ -264,7 +262,7 @@ def _held_log_probs(ensemble: RewardEnsemble, config: FitConfig, params: RewardP
         return jax.lax.dynamic_update_slice_in_dim(found, part, i * size, axis=1)
 
     found = jax.lax.fori_loop(0, (count + size - 1) // size, block, jnp.zeros((ensemble.members, index.shape[0]), jnp.float32))
-    return jnp.where((jnp.arange(index.shape[0]) < count)[None], found, 0.0)[:, : data.holdout.shape[0]]
+    return jnp.where((jnp.arange(index.shape[0]) < count)[None], found, 0.0)[:, : data.label.shape[0]]
 
 
 def _keep(better: jax.Array, new: RewardParams, old: RewardParams) -> RewardParams:
@@ -285,12 +283,12 @@ def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comp
     """
     prepared = data._replace(features=ensemble.prepared(state.params, data.features))
     index = jnp.argsort(~data.holdout)
-    held_count = jnp.sum(data.holdout).astype(jnp.float32)
+    held_count = jnp.sum(data.holdout)
     zeros = jnp.zeros((ensemble.members,), jnp.float32)
 
     def holdout_loss(params: RewardParams) -> jax.Array:
         """``[M]`` mean over the hold-out; 0 where there is none."""
-        return -jnp.sum(_held_log_probs(ensemble, config, params, prepared, index), axis=1) / jnp.maximum(held_count, 1.0)
+        return -jnp.sum(_log_probs_of(ensemble, config, params, prepared, index, held_count), axis=1) / jnp.maximum(held_count, 1)
 
     start = holdout_loss(state.params)
     first = _Loop(state, state.params, start, zeros, zeros + config.weight_decay, jnp.int32(0), jnp.int32(0), key)
@@ -313,6 +311,7 @@ def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comp
         return _Loop(state, best, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
 
     end = jax.lax.while_loop(go_on, body, first)
-    kept = _held_log_probs(ensemble, config, end.best, prepared, index)
-    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, kept, data.label[index], data.holdout[index])
+    every = jnp.arange(data.label.shape[0])
+    kept = _log_probs_of(ensemble, config, end.best, prepared, every, jnp.int32(len(every)))
+    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, kept)
     return FitState(end.best, end.state.optimiser), report

@@ -19,31 +19,37 @@ class Skill(NamedTuple):
     """How much better than chance a model predicts, in nats per answer."""
 
     gain: float
-    """Mean log-probability of the held-out answers above that of a guess that knows only how often ties occur."""
+    """Mean log-probability of answers above that of a guess that knows only how often ties occur."""
     error: float
     """Standard error of ``gain``."""
     answers: int
-    """How many were held out."""
+    """How many were not seen by at least one member."""
 
     def convinces(self, errors: float) -> bool:
-        """Whether the gain exceeds so many standard errors; True for 0, and where nothing was held out: then nothing can be said."""
+        """Whether the gain exceeds so many standard errors; True for 0, and where every member saw everything: nothing can be said then."""
         return errors == 0 or self.answers == 0 or self.gain > errors * self.error
 
 
-def skill(log_prob: NDArray[Any], label: NDArray[Any], trained: NDArray[Any]) -> Skill:
-    """The skill of an ensemble whose members' probabilities are averaged.
+def skill(log_prob: NDArray[Any], unseen: NDArray[np.bool_], label: NDArray[Any], noise: float) -> Skill:
+    """The skill of an ensemble, each answer predicted by the members that never saw it ("out of bag", Breiman 1996).
+
+    Where members train on resampled answers, most answers can be used: the hold-out, which no member saw, and what one or another left
+    out. With few answers, most of them ties, the hold-out alone says too little.
 
     Args:
-      log_prob: ``[M, n]`` log-probability of each held-out answer under each member.
-      label: ``[n]`` those answers.
-      trained: ``[k]`` the answers that trained it: the guess takes its share of ties from them (one tie and two others added).
+      log_prob: ``[M, n]`` log-probability of each answer under each member.
+      unseen: ``[M, n]``: it did not train that member.
+      label: ``[n]`` the answers; the guess takes its share of ties from all of them (one tie and two others added).
+      noise: ε of the model's likelihood; the guess allows for the same errors, else the model could not match it on ties.
     """
-    count = len(label)
+    known = unseen.any(axis=0)
+    count = int(known.sum())
     if count == 0:
         return Skill(0.0, 0.0, 0)
-    model = np.logaddexp.reduce(np.asarray(log_prob, np.float64), axis=0) - np.log(len(log_prob))
-    ties = (np.sum(trained == TIE) + 1.0) / (len(trained) + 3.0)
-    guess = np.where(label == TIE, np.log(ties), np.log((1.0 - ties) / 2.0))
-    gain = model - guess
+    tie = label[known] == TIE
+    probability = np.where(unseen, np.exp(np.asarray(log_prob, np.float64)), 0.0)[:, known].sum(axis=0) / unseen[:, known].sum(axis=0)
+    ties = (np.sum(label == TIE) + 1.0) / (len(label) + 3.0)
+    guess = np.where(tie, ties, (1.0 - ties) / 2.0)
+    gain = np.log(probability) - np.log((1.0 - noise) * guess + noise / 3.0)
     error = float(np.std(gain, ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
     return Skill(float(np.mean(gain)), error, count)

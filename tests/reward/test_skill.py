@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
-from rlhf_games.reward.skill import skill
+from rlhf_games.reward.skill import Skill, skill
+
+
+def _unseen_by_all(log_prob: Any, label: Any, noise: float = 0.0) -> Skill:
+    return skill(log_prob, np.ones_like(log_prob, bool), label, noise)
 
 
 def test_gain_by_hand() -> None:
-    # training labels: 1 tie of 5, so the guess gives ties (1 + 1) / (5 + 3) = 1/4 and each side 3/8
-    trained = np.array([FIRST, SECOND, FIRST, SECOND, TIE])
-    held = np.array([FIRST, TIE])
-    members = np.log([[0.9, 0.2], [0.6, 0.4]])  # averaged: 0.75 and 0.3
-    gains = [math.log(0.75) - math.log(3 / 8), math.log(0.3) - math.log(1 / 4)]
-    known = skill(members, held, trained)
+    # 1 tie of 5, so the guess gives ties (1 + 1) / (5 + 3) = 1/4 and each side 3/8
+    label = np.array([FIRST, SECOND, FIRST, SECOND, TIE])
+    members = np.log([[0.9, 0.5, 0.5, 0.5, 0.2], [0.6, 0.5, 0.5, 0.5, 0.4]])
+    unseen = np.array([[True, False, False, False, True], [True, False, False, False, False]])
+    gains = [math.log((0.9 + 0.6) / 2) - math.log(3 / 8), math.log(0.2) - math.log(1 / 4)]  # the tie was seen by the second member
+    known = skill(members, unseen, label, noise=0.0)
     assert known.gain == pytest.approx(sum(gains) / 2)
     assert known.error == pytest.approx(abs(gains[0] - gains[1]) / math.sqrt(2) / math.sqrt(2))
     assert known.answers == 2
@@ -29,18 +34,23 @@ def test_coin_flips_convince_seldom_and_knowledge_always() -> None:
     for _ in range(400):
         label = rng.integers(2, size=60)
         guesses = rng.uniform(0.2, 0.8, 60)  # P(first) of a model that knows nothing
-        log_prob = np.log(np.where(label == FIRST, guesses, 1 - guesses))[None]
-        believed += skill(log_prob, label, rng.integers(2, size=240)).convinces(2.0)
+        believed += _unseen_by_all(np.log(np.where(label == FIRST, guesses, 1 - guesses))[None], label).convinces(2.0)
     assert believed <= 400 * 0.05, "at most one in twenty"
     right = np.log(np.full((1, 60), 0.9)) + rng.normal(0, 0.05, (1, 60))
-    assert skill(right, rng.integers(2, size=60), rng.integers(2, size=240)).convinces(2.0)
+    assert _unseen_by_all(right, rng.integers(2, size=60)).convinces(2.0)
 
 
 def test_ties_alone_teach_nothing() -> None:
     ties = np.full(50, TIE)
-    known = skill(np.log(np.full((3, 10), 0.93)), ties[:10], ties)
-    assert not known.convinces(2.0), "the frequencies alone predict ties as well"
+    assert not _unseen_by_all(np.log(np.full((3, 50), 0.93)), ties).convinces(2.0), "the frequencies alone predict ties as well"
 
 
-def test_nothing_held_out_is_not_held_against_the_model() -> None:
-    assert skill(np.zeros((3, 0)), np.zeros(0, int), np.array([FIRST])).convinces(2.0)
+def test_what_every_member_saw_is_not_held_against_the_model() -> None:
+    known = skill(np.zeros((3, 1)), np.zeros((3, 1), bool), np.array([FIRST]), 0.0)
+    assert known.answers == 0 and known.convinces(2.0)
+
+
+def test_the_guess_allows_for_the_same_errors_as_the_model() -> None:
+    # a model whose answers are 10 % random cannot give a tie more than 0.9 + 0.1 / 3; on ties alone it is as good as the guess, not worse
+    ties = np.full(97, TIE)  # the guess: (97 + 1) / (97 + 3)
+    assert _unseen_by_all(np.log(np.full((1, 97), 0.9 * 0.98 + 0.1 / 3)), ties, noise=0.1).gain == pytest.approx(0.0)
