@@ -13,10 +13,10 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.coach_log import MILD, STRONG
 from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
 from rlhf_games.arena.coach_session import CoachSession
+from rlhf_games.arena.controls import control_words
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas, standing
 from rlhf_games.arena.pen import Pen
-from rlhf_games.arena.playing import control_words
 from rlhf_games.arena.runs import Learning
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next
