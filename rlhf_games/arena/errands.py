@@ -45,10 +45,8 @@ class Errands:
             self._failed(error)
 
     def close(self, last: Callable[[], None] = lambda: None) -> None:
-        """Drops what has not begun, waits for what has, and does ``last`` on the worker."""
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
+        """Waits for what is on its way, whose result nobody gets, and does ``last`` on the worker."""
+        self._job = None
         self._worker.submit(last)
         self._worker.shutdown(wait=True)
 

@@ -46,7 +46,7 @@ class Playhead:
     def step(self, pictures: int, per_decision: int, limit: int) -> None:
         """Pauses and moves by single pictures."""
         self.paused = True
-        number = round(self.position * per_decision - 0.5) if self.position % 1 else int(self.position) * per_decision
+        number = int(self.position * per_decision + 1e-6)
         self.seek((number + pictures) / per_decision, limit)
 
     def toggle(self) -> None:

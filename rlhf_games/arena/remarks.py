@@ -19,7 +19,7 @@ from rlhf_games.feedback.answers import ActionValue, Advice, Aspect, Evaluation,
 if TYPE_CHECKING:
     from rlhf_games.feedback.store import AnswerDraft, Store
 
-State: TypeAlias = Literal["saving", "solid", "failed", "leaving"]
+State: TypeAlias = Literal["saving", "solid", "failed", "leaving", "gone"]
 _KINDS = ("advice", "evaluation")
 _LOOK_EVERY = 3.0
 """Seconds."""
@@ -185,6 +185,7 @@ class Remarks:
             error = remark.leaving.exception()
             if error is None or remark.job.exception() is not None:
                 self.given.remove(remark)
+                remark.state = "gone"
                 self._standing = {number: entry for number, entry in self._standing.items() if entry[0] != remark.draft.uuid}
             else:
                 remark.state, self.problem = "solid", f"This could not be taken back: {problem_words(error)}"

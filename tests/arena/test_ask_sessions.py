@@ -1,0 +1,509 @@
+"""Watch, Ask and the agent's questions with a clock and workers that stand still until told: from what is done to rows in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlhf_games.arena.asking import DWELL, AskSession
+from rlhf_games.arena.episodes import Episode, in_order
+from rlhf_games.arena.playhead import Playhead
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.answers import Advice, Evaluation, Question
+from rlhf_games.feedback.store import Answer, AnswerDraft, QueryDraft, Store
+
+from .asking_world import KnownMind, Published, Walk, World, make_world, settle, walk_replay
+from .conftest import Manual, Time
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Time) -> Iterator[World]:
+    made = make_world(tmp_path, clock)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def asking(world: World) -> Iterator[AskSession]:
+    session = world.ask()
+    settle(session)
+    yield session
+    session.close()
+
+
+def rows(store: Store, *kinds: str) -> list[Answer]:
+    return [answer for answer in store.answers().answers if not kinds or answer.kind in kinds]
+
+
+# Ask
+
+
+def test_the_newest_episode_is_opened_and_thought_about(asking: AskSession, world: World) -> None:
+    newest = walk_replay(world.game, 2, at=12.0)
+    assert asking.reel.replay_id == newest.id
+    assert asking.t == 0
+    asking.move(10)
+    thought = asking.thought
+    assert thought is not None
+    seen = asking.reel.tape.look(10, 11)
+    expected = KnownMind().explain(seen.observation[0], seen.legal[0])
+    assert thought.probabilities.tolist() == pytest.approx(expected.probabilities[0].tolist())
+    assert thought.value == expected.value[0]
+    assert asking.taken == newest.actions[10, 0]
+    asking.move(1000)
+    assert asking.t == newest.length
+    assert not asking.decision
+    asking.mark(True)
+    asking.pick(1)
+    asking.choose("teach")
+    assert rows(world.store, "evaluation", "advice") == [], "after the last decision there is nothing to say"
+
+
+def test_marks_and_lessons_are_rows_about_that_decision(asking: AskSession, world: World, clock: Time) -> None:
+    asking.move(7)
+    settle(asking, ticks=2)
+    clock.now += 0.5
+    asking.mark(good=True)
+    asking.mark(good=False)
+    asking.choose("teach")
+    assert asking.choosing == "teach"
+    asking.pick(2)
+    settle(asking, ticks=2)
+    said = rows(world.store, "evaluation", "advice")
+    assert [answer.value for answer in said] == [Evaluation(0.5), Evaluation(-0.5), Advice(2)]
+    assert {(answer.replay_id, answer.step, answer.annotator) for answer in said} == {(asking.reel.replay_id, 7, "ann")}
+    assert {(answer.shown_at, answer.answered_at) for answer in said} == {(1000.0, 1000.5)}
+    assert [(mark.step, mark.value, mark.solid, mark.mine) for mark in asking.remarks.marks(asking.reel.replay_id)] == [
+        (7, answer.value, True, True) for answer in said
+    ]
+
+
+def test_a_mark_is_solid_only_when_it_is_on_the_disk(tmp_path: Path, clock: Time) -> None:
+    writer = Manual()
+    world = make_world(tmp_path, clock, writer=writer)
+    session = world.ask()
+    settle(session)
+    session.mark(good=True)
+    session.tick()
+    [mark] = session.remarks.marks(session.reel.replay_id)
+    assert not mark.solid
+    assert rows(world.store) == []
+    writer.work()
+    session.tick()
+    [mark] = session.remarks.marks(session.reel.replay_id)
+    assert mark.solid
+    assert len(rows(world.store, "evaluation")) == 1
+
+
+def test_a_mark_that_cannot_be_stored_is_said_and_stored_once_later(
+    asking: AskSession, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = world.store.post_answers
+
+    def full(drafts: list[AnswerDraft]) -> list[int]:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(world.store, "post_answers", full)
+    asking.mark(good=True)
+    settle(asking, ticks=2)
+    assert "the disk is full" in asking.remarks.problem
+    monkeypatch.setattr(world.store, "post_answers", real)
+    asking.remarks.retry()
+    asking.remarks.retry()
+    settle(asking, ticks=2)
+    assert [answer.value for answer in rows(world.store, "evaluation")] == [Evaluation(0.5)]
+    monkeypatch.setattr(world.store, "post_answers", full)
+    asking.mark(good=False)
+    settle(asking, ticks=2)
+    asking.remarks.drop()
+    assert asking.remarks.problem == ""
+    assert len(asking.remarks.marks(asking.reel.replay_id)) == 1
+
+
+def test_undo_takes_back_the_newest_first_and_goes_there(asking: AskSession, world: World) -> None:
+    for t in (3, 9):
+        asking.seek(t)
+        asking.mark(good=True)
+    asking.seek(20)
+    asking.undo()
+    settle(asking, ticks=3)
+    assert [answer.step for answer in rows(world.store, "evaluation")] == [3]
+    assert asking.t == 9
+    asking.undo()
+    asking.undo()
+    settle(asking, ticks=3)
+    assert rows(world.store, "evaluation") == []
+    assert "nothing" in asking.notice
+    assert [taken_back is not None for answer, taken_back in world.store.history() if answer.kind == "evaluation"] == [True, True]
+
+
+def test_a_what_if_is_logged_shown_and_may_end_in_a_lesson(asking: AskSession, world: World) -> None:
+    asking.move(6)
+    asking.pick(2)
+    assert asking.fork is None
+    settle(asking)
+    fork = asking.fork
+    assert fork is not None
+    assert (fork.t, fork.action, fork.chosen.actions[0, 0]) == (6, 2, 2)
+    assert len(fork.chosen.actions) == 30, "three seconds"
+    asking.choose("teach")
+    settle(asking, ticks=2)
+    answers = rows(world.store, "question", "advice")
+    assert [(answer.value, answer.step) for answer in answers] == [(Question("what-if", 2), 6), (Advice(2), 6)]
+    asking.pick(1)
+    settle(asking)
+    assert asking.fork is not None
+    assert asking.fork.action == 1
+    asking.seek(7)
+    assert asking.fork is None
+
+
+def test_what_is_not_possible_is_not_tried(asking: AskSession, world: World) -> None:
+    t = next(t for t in range(40) if not asking.reel.tape.legal(t)[0, 3])
+    asking.seek(t)
+    asking.pick(3)
+    settle(asking)
+    assert asking.fork is None
+    assert "not possible" in asking.notice
+    asking.choose("teach")
+    asking.pick(3)
+    settle(asking)
+    assert rows(world.store, "advice", "question") == []
+
+
+def test_standing_still_is_a_question_passing_by_is_not(asking: AskSession, world: World, clock: Time) -> None:
+    for t in range(5):
+        asking.seek(t)
+        asking.tick()
+        clock.now += DWELL / 2
+        asking.tick()
+    assert rows(world.store, "question") == []
+    asking.curve, asking.overlay = "value", True
+    settle(asking, ticks=5)
+    clock.now += DWELL
+    settle(asking, ticks=5)
+    clock.now += 10 * DWELL
+    settle(asking, ticks=5)
+    found = rows(world.store, "question")
+    assert [answer.value for answer in found] == [Question("policy"), Question("value"), Question("reward")], "each once"
+    assert {answer.step for answer in found} == {4}
+    assert asking.salient is not None
+
+
+def test_a_newer_policy_is_asked_when_the_person_says_so(asking: AskSession, world: World, clock: Time) -> None:
+    asking.seek(5)
+    assert asking.policy == "tiny/1"
+    world.published.waiting.append(KnownMind("tiny/2"))
+    clock.now += 3
+    settle(asking)
+    assert asking.newer
+    assert asking.policy == "tiny/1"
+    asking.renew()
+    settle(asking)
+    assert (asking.policy, asking.t, asking.newer) == ("tiny/2", 5, False)
+    assert asking.thought is not None
+
+
+def test_episodes_of_people_are_asked_about_too_and_marks_of_others_are_seen(world: World, clock: Time) -> None:
+    replay_id = walk_replay(world.game, 2, at=12.0).id
+    world.store.post_answers([AnswerDraft("bob", Evaluation(-1.0), 1.0, 2.0, "u1", replay_id=replay_id, step=4)])
+    session = world.ask()
+    settle(session)
+    assert [(mark.step, mark.mine, mark.solid) for mark in session.remarks.marks(replay_id)] == [(4, False, True)]
+    session.go(1)
+    settle(session)
+    assert session.episode is not None
+    assert session.episode.recorded_at == 11.0
+    session.newest()
+    assert session.reel.replay_id == replay_id
+    session.close()
+
+
+def test_without_a_policy_episodes_can_be_looked_at_and_marked(world: World) -> None:
+    world.published.waiting.clear()
+
+    class Nothing(Published):
+        def poll(self) -> Any:
+            raise UserError("the run has published no policy yet")
+
+    session = world._replace(published=Nothing()).ask()
+    settle(session)
+    assert session.reel.phase == "ready"
+    assert session.thought is None
+    session.choose("what-if")
+    assert "no policy yet" in session.notice
+    session.mark(good=True)
+    settle(session)
+    assert len(rows(world.store, "evaluation")) == 1
+    session.close()
+
+
+def test_a_policy_that_cannot_be_asked_is_said_and_nothing_breaks(world: World) -> None:
+    mind = KnownMind()
+    mind.broken = True
+    session = world._replace(published=Published(mind)).ask()
+    settle(session)
+    assert "another version" in session.reel.thinking_problem
+    assert session.reel.phase == "ready"
+    session.close()
+
+
+def test_each_seat_is_asked_for_itself(tmp_path: Path, clock: Time) -> None:
+    together = make_world(tmp_path, clock, Walk(seats=2)).ask()
+    settle(together)
+    assert together.seat == 0
+    together.other_seat()
+    assert together.seat == 1
+    (tmp_path / "turns").mkdir()
+    world = make_world(tmp_path / "turns", clock, Walk(seats=2, turns=True))
+    turns = world.ask()
+    settle(turns)
+    turns.seek(3)
+    assert turns.seat == 1
+    turns.mark(good=True)
+    turns.pick(2)
+    settle(turns)
+    assert turns.fork is not None
+    assert [(answer.value, answer.step) for answer in rows(world.store, "evaluation", "question")] == [
+        (Evaluation(0.5, 1), 3),
+        (Question("what-if", 2, 1), 3),
+    ]
+
+
+def test_leaving_while_everything_is_on_its_way_stores_what_was_said(tmp_path: Path, clock: Time) -> None:
+    writer, worker = Manual(), Manual()
+    world = make_world(tmp_path, clock, writer=writer, worker=worker)
+    session = world.ask()
+    session.tick()
+    session.tick()
+    while session.reel.phase != "ready":
+        worker.work()
+        session.tick()
+    session.mark(good=True)
+    session.pick(1)
+    session.overlay = True
+    session.tick()
+    session.close()
+    session.close()
+    writer.shutdown()
+    assert len(rows(world.store, "evaluation")) == 1
+
+
+# Watch
+
+
+def test_watch_plays_the_newest_and_what_comes_meanwhile(world: World, clock: Time) -> None:
+    session = world.watch()
+    settle(session)
+    newest = session.reel.replay_id
+    clock.now += 1.0
+    session.tick()
+    assert session.head.t == 10, "ten decisions a second"
+    assert session.shown() == (10, 0)
+    world.store.add_replays([walk_replay(world.game, 50, policy="tiny/2", at=99.0)])
+    clock.now += 2.0
+    settle(session)
+    assert session.unseen == 1
+    assert session.reel.replay_id == newest, "what is being watched goes on"
+    for _ in range(20):
+        clock.now += 0.3
+        session.tick()
+    assert session.episode is not None
+    assert session.episode.policy == "tiny/2"
+    session.go(1)
+    settle(session)
+    assert session.reel.replay_id == newest
+    session.close()
+
+
+def test_watch_scrubs_steps_and_runs_at_any_speed(world: World, clock: Time) -> None:
+    session = world.watch()
+    settle(session)
+    session.seek(20)
+    session.step(1)
+    assert session.shown() == (20, 1), "two pictures a decision"
+    session.step(1)
+    assert session.shown() == (21, 0)
+    session.step(-1)
+    assert session.shown() == (20, 1)
+    session.head.toggle()
+    session.head.faster(True)
+    clock.now += 1.0
+    session.tick()
+    assert session.head.position == pytest.approx(20.5 + 15)
+    session.close()
+
+
+def test_watch_shows_what_policies_played_only(world: World) -> None:
+    plain = walk_replay(world.game, 77, policy="", at=500.0)
+    from dataclasses import replace
+
+    world.store.add_replays([replace(plain, player=("bob",))])
+    session = world.watch()
+    settle(session)
+    assert all(episode.player == ("agent",) for episode in session.episodes.listed)
+    session.close()
+
+
+def test_an_episode_that_does_not_reproduce_is_named_not_shown(world: World) -> None:
+    from dataclasses import replace
+
+    world.store.add_replays([replace(walk_replay(world.game, 77, at=500.0), seed=78)])
+    session = world.watch()
+    settle(session)
+    assert session.reel.phase == "broken"
+    assert "no longer reproduces" in session.reel.problem
+    session.go(1)
+    settle(session)
+    assert session.reel.phase == "ready"
+    session.close()
+
+
+def test_episodes_are_in_order_and_beginnings_are_left_out() -> None:
+    def episode(name: str, policy: str, at: float, seed: int, length: int = 10) -> Episode:
+        return Episode(name, "g", policy, ("agent",), length, (0.0,), at, seed, True)
+
+    found = [
+        episode("a", "p1", 1.0, 1),
+        episode("b", "p2", 2.0, 2),
+        episode("c", "p1", 3.0, 3),
+        episode("d", "p2", 5.0, 4),
+        episode("e", "p1", 2.5, 4, 3),
+    ]
+    assert [one.id for one in in_order(found)] == ["d", "b", "c", "a"]
+
+
+def test_a_playhead_rests_at_the_end_and_begins_again() -> None:
+    clock = Time()
+    head = Playhead(clock)
+    head.toggle()
+    clock.now += 5
+    head.tick(10.0, 20)
+    assert (head.t, head.over) == (20, True)
+    head.paused = True
+    head.toggle()
+    assert head.t == 0
+
+
+# The agent asks
+
+
+def test_the_agent_asks_where_it_is_unsure_and_the_answer_is_a_row(world: World) -> None:
+    session = world.advise()
+    settle(session)
+    still = session.current
+    assert still is not None
+    assert still.uncertainty == pytest.approx(1.0, abs=0.2)
+    clock_before = session.ahead
+    assert clock_before > 0
+    assert session.answer(2)
+    settle(session, lambda: session.current is not None and session.current is not still)
+    assert session.current is not still
+    [answer] = rows(world.store)
+    assert (answer.value, answer.replay_id, answer.step) == (Advice(2), still.tape.replay.id, still.t)
+    session.answer(None)
+    settle(session)
+    assert rows(world.store)[1].value == Advice(None)
+    assert session.given == 2
+    session.close()
+
+
+def test_no_question_twice_in_this_session_or_the_next(world: World, clock: Time) -> None:
+    asked: set[tuple[str, int]] = set()
+    for _ in range(2):
+        session = world.advise()
+        settle(session)
+        while session.current is not None:
+            still = session.current
+            here = (still.tape.replay.id, still.t)
+            assert all(replay != here[0] or abs(t - here[1]) >= 15 for replay, t in asked), "a second and a half apart"
+            asked.add(here)
+            session.answer(1)
+            settle(session)
+        session.close()
+    assert len(rows(world.store, "advice")) == len(asked) > 5
+
+
+def test_undo_asks_again(world: World) -> None:
+    session = world.advise()
+    settle(session)
+    first = session.current
+    session.answer(1)
+    settle(session)
+    session.undo()
+    settle(session)
+    assert session.current is first
+    assert session.given == 0
+    assert rows(world.store) == []
+    session.answer(2)
+    settle(session)
+    assert [answer.value for answer in rows(world.store)] == [Advice(2)]
+    session.close()
+
+
+def test_a_learners_questions_go_first_and_are_given_back(world: World, clock: Time) -> None:
+    replay_id = walk_replay(world.game, 1, at=11.0).id
+    ids = world.store.post_queries([QueryDraft("advice", replay_id=replay_id, step=step) for step in (5, 25)])
+    session = world.advise()
+    settle(session)
+    assert session.current is not None
+    assert (session.current.query_id, session.current.t) == (ids[0], 5)
+    session.answer(0)
+    settle(session)
+    [answer] = rows(world.store)
+    assert (answer.query_id, answer.value) == (ids[0], Advice(0))
+    assert session.current.query_id == ids[1]
+    session.close()
+    assert world.store.query_ids(still_wanted=True) == [ids[1]]
+    assert world.store.progress().leased == 0
+
+
+def test_what_led_to_a_question_can_be_seen(world: World, clock: Time) -> None:
+    session = world.advise()
+    settle(session, lambda: session.current is not None)
+    still = session.current
+    assert still is not None
+    assert session.shown() == (still.t, len(still.tape.pictures(still.t)) - 1)
+    session.lead()
+    begin = session.shown()
+    clock.now += 0.5
+    middle = session.shown()
+    clock.now += 5
+    assert begin is not None
+    assert middle is not None
+    assert begin[0] <= middle[0] <= still.t
+    assert session.shown() == (still.t, len(still.tape.pictures(still.t)) - 1)
+    session.close()
+
+
+def test_an_answer_that_cannot_be_stored_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = world.advise()
+    settle(session)
+    still, real = session.current, world.store.post_answers
+
+    def full(drafts: list[AnswerDraft]) -> list[int]:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(world.store, "post_answers", full)
+    session.answer(1)
+    settle(session)
+    assert (session.phase, session.current) == ("failed", still)
+    monkeypatch.setattr(world.store, "post_answers", real)
+    session.retry()
+    settle(session)
+    assert len(rows(world.store)) == 1
+    assert session.current is not still
+    session.close()
+
+
+def test_nothing_to_ask_is_said(tmp_path: Path, clock: Time) -> None:
+    session = make_world(tmp_path, clock, seeds=0).advise()
+    settle(session)
+    assert session.settled
+    assert "nothing" in session.words
+    assert not session.answer(1)
+    session.undo()
+    session.close()
