@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from pygame import Rect
 
 from rlhf_games.arena import theme
@@ -15,7 +18,7 @@ _WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",
 
 def draw_help(canvas: Canvas, view: View) -> None:
     """Paints the whole window."""
-    commands = tuple(command for command in view.commands if command.help) + _WINDOW
+    commands = _merged(tuple(command for command in view.commands if command.help) + _WINDOW)
     canvas.begin(("help", view.title))
     canvas.part("help", Rect(0, 0, canvas.width, canvas.height), commands, lambda pen: _paint(pen, view.title, commands))
 
@@ -40,6 +43,16 @@ def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
             pen.text((x, y), "no key", "small", theme.AMBER, "midleft")
         words = command.help if command.keys else f"{command.help} (the game needs its key: choose another in keys.toml)"
         pen.text((x + widest, y), words, "body", anchor="midleft", width=width - widest - pen.px(16))
+
+
+def _merged(commands: Sequence[Command]) -> tuple[Command, ...]:
+    """Neighbours that say the same (a command for each digit) in one line: the first key to the last."""
+    lines = []
+    for words, group in groupby(commands, key=lambda command: command.help):
+        first, *rest = group
+        ends = tuple(command.keys[0] for command in (first, *rest[-1:]) if command.keys)
+        lines.append(Command(first.name, (ends[0], "…", ends[-1]) if rest and ends else first.keys, words))
+    return tuple(lines)
 
 
 def _named(command: Command) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from rlhf_games.feedback.answers import Ranking
 
 _DIGITS = tuple(range(1, MOST_CLIPS + 1))
 COMMANDS = (
-    *(Command(f"clip {digit}", (str(digit), f"[{digit}]"), f"clip {digit} comes next") for digit in _DIGITS),
-    *(Command(f"tie {digit}", (f"shift+{digit}",), f"clip {digit} is as good as the one before") for digit in _DIGITS),
+    *(Command(f"clip {digit}", (str(digit), f"[{digit}]"), "the clip of this number comes next") for digit in _DIGITS),
+    *(Command(f"tie {digit}", (f"shift+{digit}",), "it is as good as the one before: a tie") for digit in _DIGITS),
     Command("next", ("right", "pad:dpright"), "mark the next clip"),
     Command("previous", ("left", "pad:dpleft"), "mark the clip before"),
     Command("take", ("down", "pad:dpdown"), "the marked clip comes next"),
@@ -28,11 +28,11 @@ COMMANDS = (
     *(command for command in SHARED if command.name != "retry"),
 )
 _ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th", "9th")
-_STRIP = 64
+_STRIP = 54
 """Height of the order beneath the clips, in design pixels."""
-_SIDE, _TOP = 100, 62
+_SIDE, _TOP = 100, 60
 """Room for a clip's digit and rank: beside it, or above it."""
-_GAP, _PAD = 16, 10
+_GAP, _PAD = 12, 10
 
 
 class Card(NamedTuple):
