@@ -133,10 +133,24 @@ class Published:
     """What a run publishes; a test puts more into it."""
 
     def __init__(self, *minds: Mind) -> None:
-        self.waiting = list(minds)
+        self.minds = list(minds)
+
+    def reader(self) -> Reader:
+        """For one session."""
+        return Reader(self)
+
+
+class Reader:
+    """Gives the newest where it is another one than last time."""
+
+    def __init__(self, published: Published) -> None:
+        self._published = published
+        self._given: Mind | None = None
 
     def poll(self) -> Mind | None:
-        return self.waiting.pop(0) if self.waiting else None
+        newest = self._published.minds[-1] if self._published.minds else None
+        given, self._given = self._given, newest
+        return newest if newest is not given else None
 
 
 def walk_replay(game: Walk, seed: int, steps: int = 40, policy: str = "tiny/1", at: float = 0.0) -> Replay:
@@ -180,7 +194,7 @@ class World(NamedTuple):
 
     def _parts(self, wanted: Callable[[Episode], bool] = lambda episode: True) -> tuple[Episodes, Minds]:
         episodes = Episodes(self.store, Inline(), self.clock, wanted)
-        return episodes, Minds(lambda: self.published, Inline(), self.clock)
+        return episodes, Minds(self.published.reader, Inline(), self.clock)
 
     def _reel(self) -> Reel:
         return Reel(self.load, self.store.replay, self.worker, self.worker)

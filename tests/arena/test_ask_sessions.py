@@ -196,7 +196,7 @@ def test_standing_still_is_a_question_passing_by_is_not(asking: AskSession, worl
 def test_a_newer_policy_is_asked_when_the_person_says_so(asking: AskSession, world: World, clock: Time) -> None:
     asking.seek(5)
     assert asking.policy == "tiny/1"
-    world.published.waiting.append(KnownMind("tiny/2"))
+    world.published.minds.append(KnownMind("tiny/2"))
     clock.now += 3
     settle(asking)
     assert asking.newer
@@ -223,10 +223,8 @@ def test_episodes_of_people_are_asked_about_too_and_marks_of_others_are_seen(wor
 
 
 def test_without_a_policy_episodes_can_be_looked_at_and_marked(world: World) -> None:
-    world.published.waiting.clear()
-
     class Nothing(Published):
-        def poll(self) -> Any:
+        def reader(self) -> Any:
             raise UserError("the run has published no policy yet")
 
     session = world._replace(published=Nothing()).ask()
