@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from rlhf_games.core.errors import UserError
 _POINTS = 80
 """Scores that are kept for the curve."""
 _SCORE = "true_return"
+_RUNS = 200
+"""Runs that are listed."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,33 @@ def find_target(text: str, create: bool = False) -> Target:
     if not path.exists() and not create:
         raise UserError(f"{path} does not exist: name the folder of a run, or the file of a store")
     return Target(str(path), name=path.stem)
+
+
+def find_runs(folder: Path) -> list[Target]:
+    """The runs that lie in a folder or in its folders (those of a study), newest first; at most ``_RUNS``."""
+    stores = {path for pattern in ("*/store.sqlite", "*/*/store.sqlite", "*/*/*/store.sqlite") for path in folder.glob(pattern)}
+    dated = sorted(((_changed(path), path.parent) for path in stores), reverse=True)
+    return [replace(find_target(str(run)), name=str(run.relative_to(folder))) for _, run in dated[:_RUNS]]
+
+
+def age_words(target: Target, now: float) -> str:
+    """When something last happened in a store, for people; ``now``: seconds since 1970. Empty where that is not known."""
+    changed = _changed(Path(target.store))
+    if not changed:
+        return ""
+    minutes = max(0, int(now - changed) // 60)
+    if minutes < 60:
+        return "just now" if minutes < 2 else f"{minutes} minutes ago"
+    hours = minutes // 60
+    if hours < 48:
+        return "an hour ago" if hours == 1 else f"{hours} hours ago"
+    return f"{hours // 24} days ago"
+
+
+def _changed(store: Path) -> float:
+    """When a store was last written to (SQLite writes beside it first); 0 where it is no file."""
+    times = [path.stat().st_mtime for path in (store, store.with_name(store.name + "-wal")) if path.exists()]
+    return max(times, default=0.0)
 
 
 def _config(path: Path) -> dict[str, Any]:

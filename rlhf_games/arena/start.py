@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,20 @@ from rlhf_games import workspace
 from rlhf_games.arena.games import about, cards
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.person import Person
-from rlhf_games.arena.runs import Target
-from rlhf_games.arena.tasks import TASKS
+from rlhf_games.arena.runs import Target, age_words, find_runs
+from rlhf_games.arena.tasks import TASKS, Task
+from rlhf_games.arena.waiting import Lookout
 from rlhf_games.arena.work import new_worker
 from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
+    from rlhf_games.arena.menu_view import Entry
     from rlhf_games.arena.view import View
-    from rlhf_games.feedback.store import Progress, Store
+    from rlhf_games.feedback.store import Store
 
-PLAYS = Path("runs/plays.sqlite")
+RUNS = Path("runs")
+"""Where runs lie when nothing else is said."""
+PLAYS = RUNS / "plays.sqlite"
 """Where plays go when nothing else is said."""
 
 
@@ -70,35 +73,69 @@ def _open_plays(target: str | Path) -> Store:
     return Store.open(target)
 
 
-def home(target: Target | None, person: Person, store: str | Path = PLAYS) -> View:
-    """What there is to do: judge what waits in a run, play its game, play any other."""
+def home(target: Target | None, person: Person, store: str | Path = PLAYS, runs: Path = RUNS) -> View:
+    """What there is to do in a run or store; without one: which runs there are under ``runs``, and all games."""
+    return _runs(runs, person, store) if target is None else _tasks(target, person, store)
+
+
+def _tasks(target: Target, person: Person, store: str | Path) -> View:
+    """Everything that can be done in one run or store."""
     from rlhf_games.arena.menu_view import Entry, MenuView
 
-    waiting = _Waiting(target)
+    lookout = Lookout([target])
+    title, aim = about(target.game) if target.game else ("", "")
 
     def entries() -> Sequence[Entry]:
-        found = []
-        if target is not None:
-            found += [
-                Entry(task.title, task.words, lambda task=task: task.open(target, person), waiting.words() if task.kinds else "")  # type: ignore[misc]
-                for task in TASKS
-                if task.offered(target)
-            ]
-            if target.game and (card := about(target.game))[0]:
-                found.append(Entry(f"Play {card[0]}", card[1], lambda: play(target.game, person, store), "the run's game"))
-        return [
-            *found,
-            Entry(
-                "Play any game",
-                "Show how it is done: what you keep is stored as a demonstration.",
-                lambda: games(person, store),
-                f"{len(cards())} games",
-            ),
-        ]
+        seen = lookout.look(target)
 
-    subtitle = f"The run {target.name}." if target is not None else "No run is open: rlhf-games arena RUN opens one."
-    corner = ("rlhf-games", f"you are {person.annotator}")
-    return MenuView("What would you like to do?", subtitle, entries, person.keymap, corner=corner, close=waiting.close)
+        def note(task: Task) -> str:
+            if seen is None or seen.problem or not task.kinds:
+                return seen.problem if seen is not None and task.kinds else ""
+            count = seen.count(task.kinds)
+            return f"{count} waiting" if count else "nothing waits"
+
+        found = [
+            Entry(task.title, task.words, lambda task=task: task.open(target, person), note(task))  # type: ignore[misc]
+            for task in TASKS
+            if task.offered(target)
+        ]
+        if title:
+            found.append(Entry(f"Play {title}", aim, lambda: play(target.game, person, store), "the run's game"))
+        return [*found, _any_game(person, store)]
+
+    subtitle = f"The run {target.name}: {title}." if title else f"{target.name}. Answers go there."
+    return MenuView("What would you like to do?", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close)
+
+
+def _runs(folder: Path, person: Person, store: str | Path) -> View:
+    """The runs that there are, newest first, with what waits in each."""
+    from rlhf_games.arena.menu_view import Entry, MenuView
+
+    found = find_runs(folder)
+    lookout = Lookout(found)
+    now = time.time()
+
+    def entry(target: Target) -> Entry:
+        seen = lookout.look(target)
+        words = " · ".join(part for part in (about(target.game)[0], "" if seen is None else seen.words) if part)
+        return Entry(target.name, words, lambda: home(target, person, store), age_words(target, now))
+
+    def entries() -> Sequence[Entry]:
+        return [*map(entry, found), _any_game(person, store)]
+
+    subtitle = "Choose a run, newest first, or a game." if found else f"There is no run in {folder} yet: rlhf-games run makes one."
+    return MenuView("Runs", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close)
+
+
+def _any_game(person: Person, store: str | Path) -> Entry:
+    from rlhf_games.arena.menu_view import Entry
+
+    words = "Show how it is done: what you keep is stored as a demonstration."
+    return Entry("Play any game", words, lambda: games(person, store), f"{len(cards())} games")
+
+
+def _corner(person: Person) -> tuple[str, str]:
+    return "rlhf-games", f"you are {person.annotator}"
 
 
 def games(person: Person, store: str | Path = PLAYS) -> View:
@@ -113,41 +150,3 @@ def games(person: Person, store: str | Path = PLAYS) -> View:
         for card in cards()
     ]
     return MenuView("Which game?", "Type a few letters to search.", lambda: entries, person.keymap)
-
-
-class _Waiting:
-    """How many pairs wait in a store; looks every few seconds, in a thread of its own."""
-
-    def __init__(self, target: Target | None) -> None:
-        self._target = target
-        self._worker = new_worker("waiting") if target is not None else None
-        self._store: Store | None = None
-        self._asked: Future[Progress] | None = None
-        self._known: Progress | None = None
-        self._at = 0.0
-
-    def words(self) -> str:
-        """For the menu; never waits."""
-        if self._asked is not None and self._asked.done():
-            self._known = None if self._asked.exception() is not None else self._asked.result()
-            self._asked = None
-        if self._asked is None and self._worker is not None and time.monotonic() >= self._at:
-            self._at = time.monotonic() + 3.0
-            self._asked = self._worker.submit(self._look)
-        if self._known is None:
-            return ""
-        return f"{self._known.open} waiting · {self._known.answered} answered"
-
-    def _look(self) -> Progress:
-        from rlhf_games.feedback.store import Store
-
-        assert self._target is not None
-        self._store = self._store or Store.open(self._target.store, create=False)
-        return self._store.progress()
-
-    def close(self) -> None:
-        """Lets go of the store."""
-        if self._worker is not None:
-            self._worker.shutdown(wait=True, cancel_futures=True)
-        if self._store is not None:
-            self._store.close()

@@ -38,7 +38,7 @@ class Task(NamedTuple):
     commands: Callable[[], Sequence[Command]]
     """Every command of its view, for ``keys.toml``."""
     kinds: tuple[str, ...] = ()
-    """Kinds of queries that it answers; Home says how many wait, and puts first what waits."""
+    """Kinds of queries that it answers; Home says how many wait."""
     needs_run: bool = False
     """Whether the folder of a run is needed (its policy, its reward model), not only a store."""
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arena:
-    """Open the arena: choose what to do for a run (judge its clips, play its game), or play any game."""
+    """Open the arena: choose a run and what to do for it (judge its clips, play its game, ...), or play any game."""
 
     run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
-    """The folder of a run, or a store; left out: without a run."""
+    """The folder of a run, or a store; left out: choose among the runs in ./runs."""
     annotator: str = ""
     """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
     store: str = "runs/plays.sqlite"

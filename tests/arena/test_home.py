@@ -1,0 +1,153 @@
+"""Which runs there are, what waits in them, and how one gets there."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pygame
+import pytest
+
+from rlhf_games.arena import start
+from rlhf_games.arena.app import App
+from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.menu_view import MenuView
+from rlhf_games.arena.person import Person
+from rlhf_games.arena.runs import Target, age_words, find_runs, find_target
+from rlhf_games.arena.tasks import TASKS, find_task
+from rlhf_games.arena.waiting import KINDS, Lookout, Waiting
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.store import QueryDraft, Store
+
+from .conftest import Manual, Time, press, pump
+
+
+def make_run(folder: Path, age: float, game: str = "minatar/breakout") -> Path:
+    folder.mkdir(parents=True)
+    Store.open(folder / "store.sqlite").close()
+    (folder / "config.json").write_text(json.dumps({"game": {"name": game}, "feedback": {"budget": 9}}))
+    when = time.time() - age
+    for path in folder.glob("store.sqlite*"):
+        os.utime(path, (when, when))
+    return folder
+
+
+def test_runs_newest_first(tmp_path: Path) -> None:
+    make_run(tmp_path / "old", 7200.0)
+    make_run(tmp_path / "new", 60.0)
+    make_run(tmp_path / "study" / "arm" / "seed0", 600.0, "atari/pong")
+    (tmp_path / "not a run").mkdir()
+    (tmp_path / "plays.sqlite").write_text("")
+    runs = find_runs(tmp_path)
+    assert [run.name for run in runs] == ["new", str(Path("study/arm/seed0")), "old"]
+    assert runs[1].game == "atari/pong"
+    assert runs[0].budget == 9
+    assert find_runs(tmp_path / "nothing here") == []
+
+
+@pytest.mark.parametrize(
+    ("age", "words"), [(10, "just now"), (600, "10 minutes ago"), (4000, "an hour ago"), (7300, "2 hours ago"), (400_000, "4 days ago")]
+)
+def test_ages(tmp_path: Path, age: float, words: str) -> None:
+    run = make_run(tmp_path / "run", age)
+    assert age_words(find_target(str(run)), time.time()) == words
+    assert age_words(Target("postgresql://host/runs"), time.time()) == ""
+
+
+def test_counts_in_words() -> None:
+    assert Waiting({}, 0).words == "nothing waits"
+    assert Waiting({"preference": 1}, 0).words == "1 pair waits"
+    assert Waiting({"preference": 0, "rating": 2}, 0).words == "2 ratings wait"
+    assert Waiting({"preference": 12, "ranking": 1, "rating": 3}, 0).words == "12 pairs, 1 ranking and 3 ratings wait"
+    assert Waiting({"preference": 12, "rating": 3}, 0).count(("rating", "advice")) == 3
+    assert {kind for task in TASKS for kind in task.kinds} <= set(KINDS)
+
+
+def test_one_store_after_the_other_is_looked_at(tmp_path: Path, clips: Any, store: Store, clock: Time) -> None:
+    store.post_queries([QueryDraft("rating", (clip,)) for clip in clips(3)])
+    broken = tmp_path / "broken.sqlite"
+    broken.write_text("not a database, but long enough to be taken for one" * 30)
+    targets, worker = [find_target(store.name), find_target(str(broken))], Manual()
+    lookout = Lookout(targets, worker, clock)
+    assert lookout.look(targets[0]) is None, "nobody waits"
+    for _ in range(2):
+        worker.work()
+        lookout.look(targets[0])
+    first, second = lookout.look(targets[0]), lookout.look(targets[1])
+    assert first is not None
+    assert second is not None
+    assert first.open == {"preference": 0, "ranking": 0, "rating": 3, "advice": 0}
+    assert second.words == "its store cannot be read"
+    worker.work()
+    store.withdraw(store.query_ids())
+    for _ in range(2):
+        clock.now += 3.0
+        lookout.look(targets[0])
+        worker.work()
+    last = lookout.look(targets[0])
+    assert last is not None
+    assert last.words == "nothing waits", "it looks again"
+
+
+def test_from_the_list_of_runs_into_a_task(tmp_path: Path, show: Callable[..., App]) -> None:
+    run = make_run(tmp_path / "runs" / "mine", 60.0)
+    with Store.open(run) as store:
+        assert store.progress().open == 0
+    view: Any = start.home(None, Person("ann", Keymap()), tmp_path / "plays.sqlite", tmp_path / "runs")
+    app = show(view, time.monotonic)
+    until(app, lambda: "nothing waits" in view.shown[0].words)
+    assert [entry.title for entry in view.shown] == ["mine", "Play any game"]
+    assert view.shown[0].note == "just now"
+    press(app, pygame.K_RETURN)
+    inner: Any = app.view
+    assert isinstance(inner, MenuView)
+    titles = [entry.title for entry in inner.shown]
+    assert titles == [*(task.title for task in TASKS), "Play Breakout", "Play any game"]
+    until(app, lambda: inner.shown[0].note == "nothing waits")
+    for letter in "rank":
+        press(app, getattr(pygame, f"K_{letter}"), text=letter)
+    press(app, pygame.K_RETURN)
+    until(app, lambda: type(app.view).__name__ == "RankView")
+    press(app, pygame.K_ESCAPE)
+    pump(app, 2)
+    assert app.view is inner
+
+
+def test_a_store_without_a_run_offers_what_needs_none(tmp_path: Path) -> None:
+    target = Target(str(tmp_path / "store.sqlite"), name="store")
+    offered = [task.name for task in TASKS if task.offered(target)]
+    assert {"judge", "rank", "rate"} <= set(offered)
+    assert "coach" not in offered
+    assert all(task.offered(Target(target.store, tmp_path)) for task in TASKS)
+
+
+def test_no_run_yet(tmp_path: Path, show: Callable[..., App]) -> None:
+    view: Any = start.home(None, Person("ann", Keymap()), tmp_path / "plays.sqlite", tmp_path / "runs")
+    pump(show(view, time.monotonic), 2)
+    assert "There is no run in" in view._subtitle
+    assert [entry.title for entry in view.shown] == ["Play any game"]
+
+
+def test_every_task_has_keys_of_its_own_and_a_verb() -> None:
+    from rlhf_games.cli.main import VERBS
+
+    for task in TASKS:
+        names = [command.name for command in task.commands()]
+        assert names
+        assert len(names) == len(set(names)), task.name
+        assert task.name in VERBS
+        assert task.words.endswith((".", "?"))
+    with pytest.raises(UserError, match="judge"):
+        find_task("jugde")
+
+
+def until(app: App, there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline, "nothing came of it"
+        pump(app)
+        time.sleep(0.01)
