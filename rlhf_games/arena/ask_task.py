@@ -15,6 +15,7 @@ from rlhf_games.arena.work import Worker, new_worker
 
 if TYPE_CHECKING:
     from rlhf_games.arena.episodes import Episode, Episodes
+    from rlhf_games.arena.fresh import Fresh
     from rlhf_games.arena.minds import Minds, Publications
     from rlhf_games.arena.reel import Reel
     from rlhf_games.arena.view import View
@@ -42,7 +43,7 @@ def open_watch(target: Target, person: Person) -> View:
 
     def load() -> WatchSession:
         parts = _parts(target, by_an_agent)
-        return WatchSession(parts.episodes, _reel(parts), parts.minds, parts.end)
+        return WatchSession(parts.episodes, _reel(parts), parts.minds, _fresh(parts), parts.end)
 
     def then(session: WatchSession) -> View:
         from rlhf_games.arena.watch_view import WatchView
@@ -65,7 +66,7 @@ def open_ask(target: Target, person: Person) -> View:
 
         parts = _parts(target)
         remarks = Remarks(parts.store, person.annotator, parts.writer)
-        return AskSession(parts.episodes, _reel(parts), parts.minds, remarks, parts.end)
+        return AskSession(parts.episodes, _reel(parts), parts.minds, remarks, _fresh(parts), parts.end)
 
     def then(session: AskSession) -> View:
         from rlhf_games.arena.ask_view import AskView
@@ -143,6 +144,12 @@ def _publications(folder: str) -> Publications:
     from rlhf_games.published.run import PublishedRun
 
     return PublishedRun.open(folder)
+
+
+def _fresh(parts: _Parts) -> Fresh:
+    from rlhf_games.arena.fresh import Fresh
+
+    return Fresh(workspace.load_game, lambda replay: parts.store.add_replays([replay]), new_worker("new game"))
 
 
 def _reel(parts: _Parts) -> Reel:

@@ -28,6 +28,7 @@ COMMANDS = (
     Command("older", ("page down", "pad:dpdown"), "the next older episode"),
     Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
     Command("newest", ("home", "l"), "the latest episode"),
+    Command("fresh", ("g",), "the newest policy plays a new game"),
     Command("play", ("space", "pad:a"), "play, stand still"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
@@ -130,6 +131,8 @@ class AskView:
                 session.go(1 if name == "older" else -1)
             case "newest":
                 session.newest()
+            case "fresh":
+                session.play_fresh()
             case "play" if session.fork is not None:
                 session.playback.paused = not session.playback.paused
             case "play":
@@ -267,8 +270,10 @@ class AskView:
         if session.choosing:
             what = "What if the agent did…" if session.choosing == "what-if" else "What is right here?"
             return f"{what} Press a key of the game or a number, or click the action. Esc: never mind.", theme.TEXT
-        if session.forking:
-            return "Playing both branches…", theme.MUTED
+        if session.forking or session.fresh.words:
+            return session.fresh.words or "Playing both branches…", theme.MUTED
+        if session.fresh.problem:
+            return session.fresh.problem, theme.AMBER
         parts = [session.notice] if session.notice else []
         if session.newer and session.policy:
             parts.append("a newer policy is there: N asks it")

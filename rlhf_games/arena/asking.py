@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rlhf_games.arena.branching import Fork, fork
 from rlhf_games.arena.episodes import Episode, Episodes
 from rlhf_games.arena.errands import problem_words
+from rlhf_games.arena.fresh import Fresh
 from rlhf_games.arena.insight import Thought
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.minds import Minds
@@ -22,6 +23,7 @@ from rlhf_games.arena.remarks import Remarks
 from rlhf_games.arena.saliency import Saliency, saliency
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Advice, Aspect, Evaluation
+from rlhf_games.replay.replay import Replay
 
 Curve: TypeAlias = Literal["reward", "value"]
 Choosing: TypeAlias = Literal["", "what-if", "teach"]
@@ -42,12 +44,14 @@ class AskSession:
         reel: Reel,
         minds: Minds,
         remarks: Remarks,
+        fresh: Fresh,
         close: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """``close``: done at the end, when nothing uses the store any more."""
         self.episodes, self.reel, self.minds, self.remarks = episodes, reel, minds, remarks
+        self.fresh = fresh
         self._now, self._wall, self._close = now, wall, close
         self.head = Playhead(now)
         self.playback = Playback(now)
@@ -170,6 +174,13 @@ class AskSession:
         if self.episodes.listed:
             self._show(self.episodes.listed[0].id)
 
+    def play_fresh(self) -> None:
+        """A new game of the newest policy; it is opened once it is played."""
+        if self.minds.newest is None:
+            self.notice = self.minds.problem
+        else:
+            self.fresh.play(self.minds.newest, self._played)
+
     def renew(self) -> None:
         """Asks the newest policy about this episode, at this decision."""
         if self.newer and self.reel.replay_id:
@@ -257,6 +268,7 @@ class AskSession:
             return
         self._closed = True
         self.minds.close()
+        self.fresh.close()
         self.reel.close()
         self.episodes.close(self._close)
 
@@ -268,6 +280,7 @@ class AskSession:
             return
         self.episodes.tick()
         self.minds.tick()
+        self.fresh.tick()
         self.remarks.tick()
         self.reel.near = self.t
         self.reel.tick()
@@ -287,6 +300,10 @@ class AskSession:
         self.reel.show(replay_id, self.minds.newest)
         self.head.paused = True
         self.head.seek(0.0, 0)
+
+    def _played(self, replay: Replay) -> None:
+        self.episodes.look()
+        self._show(replay.id)
 
     def _askable(self) -> bool:
         if self.decision and not isinstance(self.reel.tape.spec.actions, Discrete):

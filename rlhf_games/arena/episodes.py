@@ -55,6 +55,10 @@ class Episodes:
         """Where in the list a replay is; None where it is not."""
         return next((number for number, episode in enumerate(self.listed) if episode.id == replay_id), None)
 
+    def look(self) -> None:
+        """Looks at the next tick: something is new."""
+        self._look_at = self._now()
+
     def tick(self) -> None:
         """Looks into the store now and then."""
         self._errands.tick()

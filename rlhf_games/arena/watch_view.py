@@ -21,6 +21,7 @@ COMMANDS = (
     Command("older", ("right", "pad:dpright"), "the next older episode"),
     Command("newer", ("left", "pad:dpleft"), "the next newer episode"),
     Command("newest", ("home", "pad:y"), "the newest episode"),
+    Command("fresh", ("g", "pad:b"), "the newest policy plays a new game"),
     Command("pause", ("space", "pad:a"), "pause, go on"),
     Command("restart", ("r", "pad:x"), "from the beginning"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
@@ -32,6 +33,7 @@ COMMANDS = (
 _SHOWN = (
     ("newer", "newer"),
     ("older", "older"),
+    ("fresh", "new game"),
     ("pause", "pause"),
     ("slower", "slower"),
     ("faster", "faster"),
@@ -77,6 +79,8 @@ class WatchView:
                 session.go(1 if name == "older" else -1)
             case "newest":
                 session.newest()
+            case "fresh":
+                session.play_fresh()
             case "pause":
                 session.head.toggle()
             case "restart":
@@ -167,7 +171,7 @@ class WatchView:
 
     def _status(self) -> str:
         session, head = self.session, self.session.head
-        parts = [session.reel.words if session.reel.phase == "ready" else ""]
+        parts = [session.fresh.words or session.fresh.problem or (session.reel.words if session.reel.phase == "ready" else "")]
         parts += ["paused"] if head.paused else []
         parts += [f"speed ×{head.speed:g}"] if head.speed != 1.0 else []
         parts += [f"{session.unseen} newer in the list"] if session.unseen else []

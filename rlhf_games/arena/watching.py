@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 
 from rlhf_games.arena.episodes import Episode, Episodes
+from rlhf_games.arena.fresh import Fresh
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.playhead import Playhead
 from rlhf_games.arena.reel import Reel
+from rlhf_games.replay.replay import Replay
 
 
 def by_an_agent(episode: Episode) -> bool:
@@ -20,10 +22,17 @@ class WatchSession:
     """Plays the newest policy's newest episode, then the others; what the learner records meanwhile comes next."""
 
     def __init__(
-        self, episodes: Episodes, reel: Reel, minds: Minds, close: Callable[[], None], now: Callable[[], float] = time.monotonic
+        self,
+        episodes: Episodes,
+        reel: Reel,
+        minds: Minds,
+        fresh: Fresh,
+        close: Callable[[], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """``close``: done at the end, when nothing uses the store any more."""
         self.episodes, self.reel, self.minds = episodes, reel, minds
+        self.fresh = fresh
         self.head = Playhead(now)
         self.head.paused = False
         self.truth = False
@@ -46,6 +55,7 @@ class WatchSession:
             return
         self.episodes.tick()
         self.minds.tick()
+        self.fresh.tick()
         self.reel.near = self.head.t
         self.reel.tick()
         if not self.reel.replay_id and self.minds.looked and self.episodes.listed:
@@ -75,6 +85,16 @@ class WatchSession:
         if self.episodes.listed:
             self._show(0)
 
+    def play_fresh(self) -> None:
+        """A new game of the newest policy; it is shown once it is played."""
+        if self.minds.newest is not None:
+            self.fresh.play(self.minds.newest, self._played)
+
+    def _played(self, replay: Replay) -> None:
+        self.episodes.look()
+        self._newest_shown = max(self._newest_shown, replay.recorded_at)
+        self._open(replay.id)
+
     def seek(self, t: int) -> None:
         """To a decision, as far as the episode is played."""
         self.head.seek(t, self.reel.limit)
@@ -90,6 +110,7 @@ class WatchSession:
             return
         self._closed = True
         self.minds.close()
+        self.fresh.close()
         self.reel.close()
         self.episodes.close(self._close)
 
@@ -105,6 +126,9 @@ class WatchSession:
     def _show(self, place: int) -> None:
         episode = self.episodes.listed[place]
         self._newest_shown = max(self._newest_shown, episode.recorded_at)
-        if episode.id != self.reel.replay_id:
-            self.reel.show(episode.id, self.minds.newest)
+        self._open(episode.id)
+
+    def _open(self, replay_id: str) -> None:
+        if replay_id != self.reel.replay_id:
+            self.reel.show(replay_id, self.minds.newest)
         self.head.seek(0.0, 0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rlhf_games.arena.advising import AdviseSession
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.episodes import Episode, Episodes
+from rlhf_games.arena.fresh import Fresh
 from rlhf_games.arena.insight import Mind
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.reel import Reel
@@ -175,11 +176,11 @@ class World(NamedTuple):
 
     def ask(self) -> AskSession:
         parts = self._parts()
-        return AskSession(parts[0], self._reel(), parts[1], self.remarks(), lambda: None, self.clock, self.clock)
+        return AskSession(parts[0], self._reel(), parts[1], self.remarks(), self.fresh(), lambda: None, self.clock, self.clock)
 
     def watch(self) -> WatchSession:
         parts = self._parts(by_an_agent)
-        return WatchSession(parts[0], self._reel(), parts[1], lambda: None, self.clock)
+        return WatchSession(parts[0], self._reel(), parts[1], self.fresh(), lambda: None, self.clock)
 
     def advise(self) -> AdviseSession:
         episodes, minds = self._parts(by_an_agent)
@@ -188,6 +189,9 @@ class World(NamedTuple):
 
     def remarks(self) -> Remarks:
         return Remarks(self.store, "ann", self.writer, self.clock, self.clock)
+
+    def fresh(self) -> Fresh:
+        return Fresh(self.load, lambda replay: self.store.add_replays([replay]), self.worker, seeds=lambda: 123, wall=self.clock)
 
     def load(self, name: str, options: Any) -> Any:
         return self.game

@@ -10,6 +10,7 @@ import pytest
 
 from rlhf_games.arena.asking import DWELL, AskSession
 from rlhf_games.arena.episodes import Episode, in_order
+from rlhf_games.arena.insight import policy_key
 from rlhf_games.arena.playhead import Playhead
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Advice, Evaluation, Question
@@ -314,6 +315,22 @@ def test_watch_plays_the_newest_and_what_comes_meanwhile(world: World, clock: Ti
     session.go(1)
     settle(session)
     assert session.reel.replay_id == newest
+    session.close()
+
+
+@pytest.mark.parametrize("kind", ["watch", "ask"])
+def test_the_newest_policy_plays_a_new_game(world: World, kind: str) -> None:
+    session: Any = getattr(world, kind)()
+    settle(session)
+    session.play_fresh()
+    session.play_fresh()
+    settle(session)
+    tape = session.reel.tape
+    assert (tape.replay.seed, tape.replay.policy, tape.replay.player, tape.length) == (123, "tiny/1", ("agent",), 40)
+    first = KnownMind().policy(tape.look(0, 1).observation[0], policy_key(123, 0), tape.legal(0))
+    assert tape.replay.actions[0].tolist() == first.tolist()
+    assert world.store.replay(tape.replay.id) == tape.replay
+    assert session.episode is not None, "it is in the list at once"
     session.close()
 
 
