@@ -27,7 +27,10 @@ from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
+from rlhf_games.arena.rank_view import RankView
+from rlhf_games.arena.rate_view import RateView
 from rlhf_games.arena.runs import find_target
+from rlhf_games.arena.tasks import find_task
 
 _PATIENCE = 180.0
 """Seconds until a picture that does not come counts as missing."""
@@ -46,6 +49,10 @@ def main(folder: Path) -> None:
 def _take(folder: Path, run: Path, plays: Path) -> None:
     person = Person("ann", Keymap())
     target = find_target(str(run))
+    camera = Camera(App(start.home(None, person, plays, run.parent)), folder)
+    camera.wait(lambda: camera.seconds > 2.0)
+    camera.shoot("runs")
+    camera.app.close()
     camera = Camera(App(start.home(target, person, plays)), folder)
     camera.wait(lambda: camera.seconds > 2.0)
     camera.shoot("home")
@@ -63,6 +70,8 @@ def _take(folder: Path, run: Path, plays: Path) -> None:
     camera.press(pygame.K_ESCAPE)
     camera.press(pygame.K_ESCAPE)
     camera.app.close()
+    _shoot_rank(Camera(App(find_task("rank").open(target, person)), folder))
+    _shoot_rate(Camera(App(find_task("rate").open(target, person)), folder))
     camera = Camera(App(start.games(person, plays)), folder)
     for letter in "atari":
         camera.press(pygame.key.key_code(letter))
@@ -74,6 +83,25 @@ def _take(folder: Path, run: Path, plays: Path) -> None:
         ("play-board", "board/connect_four", (pygame.K_4,), 2.0),
     ):
         _shoot_game(name, start.play(game, person, plays), folder, keys, seconds)
+
+
+def _shoot_rank(camera: Camera) -> None:
+    camera.wait(lambda: isinstance(camera.view, RankView) and camera.view.session.phase == "showing")
+    seen = camera.seconds
+    camera.wait(lambda: camera.seconds > seen + 2.0)
+    camera.press(pygame.K_4)
+    camera.press(pygame.K_1)
+    camera.press(pygame.K_3, pygame.KMOD_SHIFT)
+    camera.shoot("rank")
+    camera.app.close()
+
+
+def _shoot_rate(camera: Camera) -> None:
+    camera.wait(lambda: isinstance(camera.view, RateView) and camera.view.session.phase == "showing")
+    seen = camera.seconds
+    camera.wait(lambda: camera.seconds > seen + 2.0)
+    camera.shoot("rate")
+    camera.app.close()
 
 
 def _shoot_game(name: str, view: object, folder: Path, keys: tuple[int, ...], seconds: float) -> None:
@@ -168,7 +196,10 @@ def _make_run(folder: Path) -> Path:
         store.add_replays(replays)
         clips = [Clip((Segment(replay.id, first, 60),)) for replay in replays for first in (20, 85)]
         pairs = list(itertools.combinations(clips, 2))
-        store.post_queries([QueryDraft("preference", pair) for pair in pairs], np.random.default_rng(0))
+        questions = [QueryDraft("preference", pair) for pair in pairs]
+        questions += [QueryDraft("ranking", tuple(clips[first : first + 4])) for first in (0, 4)]
+        questions += [QueryDraft("rating", (clip,)) for clip in clips]
+        store.post_queries(questions, np.random.default_rng(0))
     return run
 
 

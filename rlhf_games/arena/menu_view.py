@@ -22,7 +22,7 @@ COMMANDS = (
     Command("choose", ("return", "pad:a"), "open what is marked"),
     Command("erase", ("backspace",), "take back the last letter of the search"),
 )
-_ROW = 76
+_ROW = 62
 
 
 class Entry(NamedTuple):
@@ -152,8 +152,8 @@ class MenuView:
             if marked:
                 pen.text((pad - pen.px(4), rect.centery), "▸", "title", theme.BLUE, "midleft")
             edge = pen.text((rect.right - pad, rect.centery), note, "small", theme.MUTED, "midright").left - pad
-            pen.text((left, rect.y + pen.px(9)), title, "strong", width=edge - left)
-            pen.text((left, rect.y + pen.px(37)), words, "small", theme.MUTED, width=edge - left)
+            pen.text((left, rect.y + pen.px(3)), title, "strong", width=edge - left)
+            pen.text((left, rect.y + pen.px(29)), words, "small", theme.MUTED, width=edge - left)
         if count > len(visible):
             track = Rect(pen.area.w - pen.px(8), 0, pen.px(6), pen.area.h - pen.px(8))
             pen.box(track, theme.PANEL, radius=3)

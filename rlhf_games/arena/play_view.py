@@ -200,14 +200,23 @@ class PlayView:
         session = self.session
         title = "Game over" if session.ended else "Stopped"
         score = f"{session.returns[0]:g} points in {session.decisions} decisions."
-        box = notice(pen, title, score, 190)
+        box = notice(pen, title, score, 240)
         keys = {command.name: command.keys[:1] for command in self.commands}
+        self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
         hints = [("keep", "keep"), ("discard", "throw away")] + ([] if session.ended else [("pause", "go on")])
         shown = [(keys[name], words, name) for name, words in hints if keys[name]]
         gap = pen.px(22)
         x = box.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
         for names, words, command in shown:
             x = pen.hint((x, box.bottom - pen.px(40)), names, words, command, theme.TEXT).right + gap
+
+    def _paint_grades(self, pen: Pen, row: Rect, keys: dict[str, tuple[str, ...]]) -> None:
+        """Grades to keep the episode with, side by side; the outermost by name."""
+        shown = [(keys[f"rate {grade}"], word if grade in (1, 5) else "", f"rate {grade}") for grade, word in SCALE.items()]
+        gap = pen.px(22)
+        x = row.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
+        for names, words, command in shown:
+            x = pen.hint((x, row.centery), names, words, command, theme.TEXT).right + gap
 
     def _paint_panel(self, pen: Pen) -> None:
         session, spec = self.session, self.session.spec

@@ -336,7 +336,7 @@ def test_menus_search_and_open(show: Show, clock: Time) -> None:
     assert app.view is not menu
     press(app, pygame.K_ESCAPE)
     assert app.view is menu
-    pygame.event.post(pygame.Event(pygame.MOUSEBUTTONDOWN, pos=(200, 110), button=1))
+    pygame.event.post(pygame.Event(pygame.MOUSEBUTTONDOWN, pos=(200, 92), button=1))
     pump(app)
     assert opened == ["beat it", "beta"]
     press(app, pygame.K_ESCAPE)
