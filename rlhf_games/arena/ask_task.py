@@ -43,7 +43,7 @@ def open_watch(target: Target, person: Person) -> View:
 
     def load() -> WatchSession:
         parts = _parts(target, by_an_agent)
-        return WatchSession(parts.episodes, _reel(parts), parts.minds, _fresh(parts), parts.end)
+        return WatchSession(parts.episodes, _reel(parts, target.game), parts.minds, _fresh(parts), parts.end)
 
     def then(session: WatchSession) -> View:
         from rlhf_games.arena.watch_view import WatchView
@@ -66,7 +66,7 @@ def open_ask(target: Target, person: Person) -> View:
 
         parts = _parts(target)
         remarks = Remarks(parts.store, person.annotator, parts.writer)
-        return AskSession(parts.episodes, _reel(parts), parts.minds, remarks, _fresh(parts), parts.end)
+        return AskSession(parts.episodes, _reel(parts, target.game), parts.minds, remarks, _fresh(parts), parts.end)
 
     def then(session: AskSession) -> View:
         from rlhf_games.arena.ask_view import AskView
@@ -152,7 +152,10 @@ def _fresh(parts: _Parts) -> Fresh:
     return Fresh(workspace.load_game, lambda replay: parts.store.add_replays([replay]), new_worker("new game"))
 
 
-def _reel(parts: _Parts) -> Reel:
+def _reel(parts: _Parts, game: str) -> Reel:
     from rlhf_games.arena.reel import Reel
 
-    return Reel(workspace.load_game, parts.store.replay, new_worker("replay"), new_worker("thoughts"))
+    player = new_worker("replay")
+    if game:  # the game (and JAX with it) is imported while the store is being read; a problem shows when an episode is opened
+        player.submit(lambda: workspace.load_game(game))
+    return Reel(workspace.load_game, parts.store.replay, player, new_worker("thoughts"))

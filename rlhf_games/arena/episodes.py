@@ -47,13 +47,14 @@ class Episodes:
         self._look_at = now()
         self.listed: tuple[Episode, ...] = ()
         """Newest policy first, and of one policy the newest episode first. Of an episode that was recorded several times, the longest."""
+        self._places: dict[str, int] = {}
         self.looked = False
         """Whether the store was read."""
         self.problem = ""
 
     def place(self, replay_id: str) -> int | None:
         """Where in the list a replay is; None where it is not."""
-        return next((number for number, episode in enumerate(self.listed) if episode.id == replay_id), None)
+        return self._places.get(replay_id)
 
     def look(self) -> None:
         """Looks at the next tick: something is new."""
@@ -85,6 +86,7 @@ class Episodes:
         self._seen |= {episode.id for episode in found}
         self._known |= {episode.id: episode for episode in found if self._wanted(episode)}
         self.listed = in_order(self._known.values())
+        self._places = {episode.id: number for number, episode in enumerate(self.listed)}
 
     def _fail(self, error: BaseException) -> None:
         self.looked, self.problem = True, problem_words(error)

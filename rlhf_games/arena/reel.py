@@ -98,7 +98,7 @@ class Reel:
             return self._playing.words
         if not self.scene.tape.done:
             return f"playing the episode again: {self.scene.tape.share:.0%}"
-        return self._thinking.words
+        return self._thinking.words if self._demands or self.scene.timeline.at(self.near, 0) is None else ""
 
     @property
     def per_decision(self) -> int:
