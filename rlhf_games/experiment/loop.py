@@ -34,6 +34,8 @@ from rlhf_games.reward.sources import RewardState, reward_state
 
 POLL_SECONDS = 0.2
 """How often a waiting loop looks for answers."""
+_FIRST_ANSWERS = 5
+"""While nothing is paid yet, mode ``async`` fits again after so many new answers."""
 
 
 class LoopState(NamedTuple):
@@ -125,15 +127,19 @@ class FeedbackLoop:
         if recording is not None:
             times["ask"] = time.monotonic()
             self._asked += len(self.asker.ask(self.quotas[i], i, self.state.model.params, self.policy_name))
-            if not self._collect(until):
+            times["answers"] = time.monotonic()
+            known = self._learn_from_answers(recording, until)
+            if known is None:
                 return None
-            times["fit"] = time.monotonic()
-            metrics |= self._fit(recording)
+            metrics |= known
         times["train"] = time.monotonic()
         metrics |= self._train()
         times["end"] = time.monotonic()
         names = list(times)
-        metrics |= {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
+        seconds = {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
+        if recording is not None:
+            seconds["seconds/answers"] -= metrics["seconds/fit"]
+        metrics |= seconds
         metrics |= {"answers": float(self.labels.answered), "labels": float(len(self.labels.labels))}
         self.iteration += 1
         return metrics
@@ -182,23 +188,49 @@ class FeedbackLoop:
 
         Without a reward, advantages are the critic's errors; normalised, they would push the policy about at random and use up its entropy.
         """
-        e, reward = self.experiment, self.experiment.reward
-        if not self.trusted and e.learns_from_people and not (reward.true or reward.constant or reward.random):
+        e = self.experiment
+        if e.learns_from_people and not self._paid:
             return {"true_return": math.nan}
         begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
         return {name: float(value) for name, value in trained.items()}
 
+    def _learn_from_answers(self, recording: Recording, until: Callable[[], bool]) -> dict[str, float] | None:
+        """Takes answers and fits, until the agent is paid or nobody is left to wait for; None where ``until`` said stop."""
+        seconds = 0.0
+        while self._collect(until):
+            begin = time.monotonic()
+            metrics = self._fit(recording)
+            seconds += time.monotonic() - begin
+            if self._paid or self._all_answered():
+                return metrics | {"seconds/fit": seconds}
+        return None
+
+    @property
+    def _paid(self) -> bool:
+        """Whether any source pays the agent yet."""
+        reward = self.experiment.reward
+        return self.trusted or bool(reward.true or reward.constant or reward.random)
+
+    def _all_answered(self) -> bool:
+        silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
+        return self.labels.answered + silent >= self._asked
+
     def _collect(self, until: Callable[[], bool]) -> bool:
-        """Takes answers: in mode ``wait`` until all that was asked is answered. False where ``until`` said stop."""
+        """Takes answers. False where ``until`` said stop.
+
+        Mode ``wait``: until all that was asked is answered. Mode ``async``: what has come; only while there is nothing at all to learn from
+        it waits for a few answers more.
+        """
+        before = self.labels.answered
         while True:
             if self.teacher is not None:
                 while self.teacher.answer_pending(256):
                     pass
             self.labels.poll()
-            silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
-            if self.experiment.feedback.mode == "async" or self.labels.answered + silent >= self._asked:
+            enough = self._paid or self.labels.answered - before >= _FIRST_ANSWERS
+            if self._all_answered() or (enough and self.experiment.feedback.mode == "async"):
                 return True
             if until():
                 return False

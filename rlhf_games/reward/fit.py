@@ -288,7 +288,7 @@ def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comp
 
     def holdout_loss(params: RewardParams) -> jax.Array:
         """``[M]`` mean over the hold-out; 0 where there is none."""
-        return -jnp.sum(_log_probs_of(ensemble, config, params, prepared, index, held_count), axis=1) / jnp.maximum(held_count, 1)
+        return -jnp.sum(_log_probs_of(ensemble, config, params, prepared, index, held_count), axis=1) / jnp.maximum(held_count.astype(jnp.float32), 1.0)
 
     start = holdout_loss(state.params)
     first = _Loop(state, state.params, start, zeros, zeros + config.weight_decay, jnp.int32(0), jnp.int32(0), key)

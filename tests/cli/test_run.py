@@ -82,7 +82,7 @@ def test_run_resume_and_reproduce(lab: Path, capsys: pytest.CaptureFixture[str],
 
 
 def test_teach_answers_what_a_run_asked(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    changes = ["--set", "feedback.mode=async", "--set", "iterations=2", "--teacher", "human", "--no-window"]
+    changes = ["--set", "iterations=2", "--set", "reward.true=1", "--teacher", "human", "--no-window"]
     assert main(["run", "--out", "asked", *TINY.flags(TINY.SETTINGS), *changes]) == 0
     assert "0 answers" in capsys.readouterr().out
     assert main(["teach", "asked", "--teacher", "oracle", "--idle", "0.01", "--poll", "0.01"]) == 0

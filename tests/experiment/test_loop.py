@@ -110,12 +110,12 @@ def test_async_never_waits_and_takes_what_has_come(make_loop: MakeLoop, monkeypa
         raise AssertionError("the learner waited")
 
     monkeypatch.setattr("rlhf_games.experiment.loop.time.sleep", sleep)
-    loop = make_loop(tiny(feedback__mode="async", feedback__teacher="human", model__trust=0.0))
+    loop = make_loop(tiny(feedback__mode="async", feedback__teacher="human", reward__true=1.0, model__trust=0.0))
     first = loop.step()
     assert first is not None
     assert first["answers"] == 0
     assert "reward_model/train_loss" not in first
-    assert (first["reward/mean"], first["reward/std"]) == (0.0, 0.0), "a model that nobody has taught pays nothing"
+    assert not loop.trusted, "a model that nobody has taught pays nothing"
     scripted = make_loop(tiny(feedback__mode="async", model__trust=0.0))  # answers as another process would
     assert scripted.teacher is not None
     assert scripted.teacher.answer_pending(5) == 5
@@ -124,6 +124,24 @@ def test_async_never_waits_and_takes_what_has_come(make_loop: MakeLoop, monkeypa
     assert (second["answers"], loop.trusted) == (5, True)
     assert second["reward/std"] > 0
     assert run(loop)[-1]["answers"] == 5
+
+
+def test_nothing_is_spent_while_there_is_nothing_to_learn_from(make_loop: MakeLoop) -> None:
+    loop = make_loop(tiny(feedback__mode="async", model__trust=0.0))  # answers as another process would
+    teacher, loop.teacher = loop.teacher, None
+    assert teacher is not None
+    asked_to_stop: list[int] = []
+
+    def answers_late() -> bool:
+        asked_to_stop.append(teacher.answer_pending(2))
+        return False
+
+    first = loop.step(answers_late)
+    assert first is not None
+    assert asked_to_stop == [2, 2, 2], "it looked again and again until five answers were there, and then no more"
+    assert (first["answers"], loop.trusted, loop.iteration) == (6.0, True, 1)
+    assert loop.step(answers_late) is not None
+    assert len(asked_to_stop) == 3, "once something is paid, nobody is waited for"
 
 
 def test_diagnostics_of_every_fit(make_loop: MakeLoop) -> None:
@@ -141,7 +159,7 @@ def test_diagnostics_of_every_fit(make_loop: MakeLoop) -> None:
 
 
 def test_diagnostics_know_a_model_that_is_right_from_one_that_is_wrong(make_loop: MakeLoop) -> None:
-    experiment = tiny(feedback__budget=200, iterations=1, steps=64, model__fit__max_epochs=60)
+    experiment = tiny(feedback__budget=300, iterations=1, steps=64, model__fit__max_epochs=60)
     loop = make_loop(experiment)
     learned = run(loop)[-1]
     assert learned["reward_model/accuracy"] > 0.9
@@ -168,7 +186,7 @@ class Paid:
 
 
 def test_scale_is_frozen_within_an_iteration(make_loop: MakeLoop) -> None:
-    loop = make_loop(tiny(model__spread=0.5, model__anchor="mean"))
+    loop = make_loop(tiny(model__spread=0.5, model__anchor="mean", model__trust=0.0))
     paid = Paid(loop)
     for _ in range(loop.experiment.iterations):
         loop.step()
