@@ -22,7 +22,9 @@ import pygame
 
 from rlhf_games import workspace
 from rlhf_games.arena import start
+from rlhf_games.arena.advise_view import AdviseView
 from rlhf_games.arena.app import App
+from rlhf_games.arena.ask_view import AskView
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.person import Person
@@ -31,6 +33,7 @@ from rlhf_games.arena.rank_view import RankView
 from rlhf_games.arena.rate_view import RateView
 from rlhf_games.arena.runs import find_target
 from rlhf_games.arena.tasks import find_task
+from rlhf_games.arena.watch_view import WatchView
 
 _PATIENCE = 180.0
 """Seconds until a picture that does not come counts as missing."""
@@ -44,6 +47,7 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = _make_run(Path(scratch))
         _take(folder, run, Path(scratch) / "plays.sqlite")
+        _shoot_asking(folder, _learned_run(Path(scratch)))
 
 
 def _take(folder: Path, run: Path, plays: Path) -> None:
@@ -83,6 +87,46 @@ def _take(folder: Path, run: Path, plays: Path) -> None:
         ("play-board", "board/connect_four", (pygame.K_4,), 2.0),
     ):
         _shoot_game(name, start.play(game, person, plays), folder, keys, seconds)
+
+
+def _shoot_asking(folder: Path, run: Path) -> None:
+    """Watch, Ask and what the agent asks, of an agent that has learned."""
+    person, target = Person("ann", Keymap()), find_target(str(run))
+    camera = Camera(App(find_task("watch").open(target, person)), folder)
+    camera.wait(lambda: isinstance(camera.view, WatchView) and camera.view.session.reel.phase == "ready")
+    assert isinstance(camera.view, WatchView)
+    watching = camera.view.session
+    camera.press(pygame.K_g)
+    camera.wait(lambda: not watching.fresh.words and watching.reel.thought(0, 0) is not None)
+    camera.press(pygame.K_t)
+    camera.wait(lambda: watching.head.t >= min(20, watching.reel.tape.length - 2))
+    camera.shoot("watch")
+    camera.app.close()
+    camera = Camera(App(find_task("ask").open(target, person)), folder)
+    camera.wait(lambda: isinstance(camera.view, AskView) and camera.view.session.reel.phase == "ready")
+    assert isinstance(camera.view, AskView)
+    asking = camera.view.session
+    camera.wait(lambda: asking.reel.scene is not None and asking.reel.scene.timeline.missing(0, asking.reel.tape.length) is None)
+    assert asking.reel.scene is not None
+    best = int(asking.reel.scene.timeline.rewards(0)[0].argmax())
+    asking.seek(best)
+    camera.press(pygame.K_EQUALS, text="=")
+    camera.press(pygame.K_s)
+    camera.wait(lambda: asking.salient is not None and not asking.remarks.problem)
+    camera.shoot("ask")
+    camera.press(pygame.K_s)
+    asking.seek(max(0, best - 3))
+    camera.wait(lambda: asking.thought is not None)
+    camera.press(pygame.K_2 if asking.taken != 1 else pygame.K_3)
+    camera.wait(lambda: asking.fork is not None)
+    seen = camera.seconds
+    camera.wait(lambda: camera.seconds > seen + 1.2)
+    camera.shoot("ask-what-if")
+    camera.press(pygame.K_ESCAPE)
+    camera.press(pygame.K_a)
+    camera.wait(lambda: isinstance(camera.view, AdviseView) and camera.view.session.current is not None)
+    camera.shoot("advise")
+    camera.app.close()
 
 
 def _shoot_rank(camera: Camera) -> None:
@@ -140,15 +184,15 @@ class Camera:
         """Since the window opened."""
         return time.monotonic() - self._begun
 
-    def hold(self, key: int, mod: int = 0) -> None:
+    def hold(self, key: int, mod: int = 0, text: str = "") -> None:
         """A key goes down."""
         name = pygame.key.name(key)
-        self.app.take(pygame.Event(pygame.KEYDOWN, key=key, mod=mod, unicode=name if len(name) == 1 else ""))
+        self.app.take(pygame.Event(pygame.KEYDOWN, key=key, mod=mod, unicode=text or (name if len(name) == 1 else "")))
         self.app.frame()
 
-    def press(self, key: int, mod: int = 0) -> None:
+    def press(self, key: int, mod: int = 0, text: str = "") -> None:
         """A key goes down and up."""
-        self.hold(key, mod)
+        self.hold(key, mod, text)
         self.app.take(pygame.Event(pygame.KEYUP, key=key, mod=mod, unicode=""))
         self.app.frame()
 
@@ -169,6 +213,18 @@ class Camera:
         path = self._folder / f"arena-{name}.png"
         pygame.image.save(surface, path)
         print(path)
+
+
+def _learned_run(folder: Path) -> Path:
+    """A run in which an agent has learned a little MinAtar Breakout from a scripted teacher: half a minute of work."""
+    from rlhf_games.experiment.files import load_experiment
+    from rlhf_games.experiment.runner import Interruption, create_run, execute
+
+    settings = ["steps=262144", "iterations=8", "feedback.budget=160", "evaluation_episodes=8"]
+    experiment = load_experiment("demo", settings)
+    run = create_run(experiment, folder / "breakout-learned")
+    execute(run, lambda *_: None, Interruption(print))
+    return folder / "breakout-learned"
 
 
 def _make_run(folder: Path) -> Path:
