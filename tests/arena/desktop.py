@@ -28,7 +28,7 @@ class Desktop:
         """``rlhf-games WORDS``, until its window is there; ended as a session manager ends it."""
         process = subprocess.Popen([sys.executable, "-m", "rlhf_games", *words], env=self.environment)
         try:
-            self.until(self._in_front, process)
+            self.until(self.in_front, process)
             yield process
             process.send_signal(signal.SIGTERM)
             assert process.wait(PATIENCE) == 143
@@ -52,7 +52,7 @@ class Desktop:
             try_again()
             time.sleep(0.1)
 
-    def _in_front(self) -> bool:
+    def in_front(self) -> bool:
         focused = self._do("getwindowfocus").strip()
         return self._do("getwindowname", focused).startswith("rlhf-games") if focused.isdigit() else False
 

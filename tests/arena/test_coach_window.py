@@ -37,6 +37,7 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
     with desktop.program("coach", str(run), "--annotator", "ann") as process:
         desktop.until(lambda: bool(said("evaluation")), process, lambda: desktop.press("a", "equal"))
         desktop.until(lambda: bool(said("takeover")), process, lambda: desktop.hold("Up", 0.6))
+        time.sleep(1.5)  # another takeover may just end, and the newest is taken back first
         desktop.press("shift+minus")
         strong = Evaluation(-1.0)
         desktop.until(lambda: strong in {answer.value for answer in said("evaluation")}, process)
