@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from rlhf_games.feedback.answers import Demonstration, Preference
+from rlhf_games.feedback.answers import Demonstration, Preference, Ranking, Rating
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.recorder import SessionRecorder
@@ -29,7 +30,7 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Store]:
-    """Ten questions about MinAtar Breakout."""
+    """Twenty-five pairs of clips of MinAtar Breakout, rankings of three and four, and clips to rate."""
     game, rng = load_game("minatar/breakout"), np.random.default_rng(0)
     session = game.open(3)
     recorder = SessionRecorder(session, 3, player=("agent",))
@@ -38,9 +39,14 @@ def asked(tmp_path: Path) -> Iterator[Store]:
     replay = recorder.replay()
     with Store.open(tmp_path / "store.sqlite") as store:
         store.add_replays([replay])
-        clips = [Clip((Segment(replay.id, 0, length),)) for length in range(3, min(8, replay.length))]
-        pairs = [(a, b) for a in clips for b in clips if a != b][:10]
-        store.post_queries([QueryDraft("preference", pair) for pair in pairs])
+        pieces = [(start, length) for length in (3, 2) for start in range(replay.length - length + 1)][:6]
+        clips = [Clip((Segment(replay.id, start, length),)) for start, length in pieces]
+        assert len(clips) == 6
+        pairs = [(a, b) for a in clips for b in clips if a != b][:25]
+        drafts = [QueryDraft("preference", pair) for pair in pairs]
+        drafts += [QueryDraft("ranking", tuple(clips[:count])) for count in (3, 4, 3, 3)]
+        drafts += [QueryDraft("rating", (clip,)) for clip in clips]
+        store.post_queries(drafts)
         yield store
 
 
@@ -54,13 +60,46 @@ def test_judging_in_a_real_window(desktop: Desktop, asked: Store) -> None:
             time.sleep(0.2)
         desktop.press("BackSpace")
         desktop.until(lambda: asked.progress().retracted == 1, process)
-    values = [answer.value for answer in asked.answers().answers]
+        for number in range(len(keys), 21):
+            desktop.press("Down")
+            desktop.until(lambda number=number: asked.progress().answered >= number, process)  # type: ignore[misc]
+            time.sleep(0.1)
+    answers = [answer.value for answer in asked.answers().answers]
+    assert len(answers) >= 20
+    values = answers[: len(keys) - 1]
     said = [Preference("right"), Preference("right", 2), Preference("equal"), Preference("unsure")]
     assert [value for value in values if value != Preference("left")] == said
     assert values[0] == Preference("left")
     assert {answer.annotator for answer in asked.answers().answers} == {"ann"}
     assert asked.progress().leased == 0, "given back when the program was told to end"
-    assert len({answer.query_id for answer in asked.answers().answers}) == len(values)
+    assert len({answer.query_id for answer in asked.answers().answers}) == len(answers)
+
+
+def answer_all(desktop: Desktop, store: Store, verb: str, answers: Sequence[Sequence[str]]) -> list[Any]:
+    """Answers one question after the other with the keys of each, the first one "can't tell"; returns what the store holds."""
+    with desktop.program(verb, store.name, "--annotator", "ann") as process:
+        # Drawing the first clips may take a while: a key that answers by itself is pressed until it counts.
+        desktop.until(lambda: store.progress().answered == 1, process, lambda: desktop.press("Up"))
+        time.sleep(1.0)
+        for number, keys in enumerate(answers, start=store.progress().answered):
+            for key in keys:
+                desktop.press(key)
+            desktop.until(lambda number=number: store.progress().answered > number, process)  # type: ignore[misc]
+            time.sleep(0.3)
+        desktop.press("BackSpace")
+        desktop.until(lambda: store.progress().retracted == 1, process)
+    assert store.progress().leased == 0
+    return [answer.value for answer in store.answers().answers]
+
+
+def test_ranking_in_a_real_window(desktop: Desktop, asked: Store) -> None:
+    shown = answer_all(desktop, asked, "rank", [("3", "1", "4", "2"), ("2", "shift+3", "Return"), ("1", "Return")])
+    assert [value for value in shown if value.ranks] == [Ranking((1, 3, 0, 2)), Ranking((1, 0, 0))]
+
+
+def test_rating_in_a_real_window(desktop: Desktop, asked: Store) -> None:
+    shown = answer_all(desktop, asked, "rate", [("5",), ("1",), ("3",)])
+    assert [value for value in shown if value.stars] == [Rating(5), Rating(1)]
 
 
 @pytest.mark.parametrize(("game", "held"), [("minatar/breakout", "Right"), ("atari/pong", "Right")])
@@ -70,10 +109,14 @@ def test_playing_in_a_real_window(desktop: Desktop, tmp_path: Path, game: str, h
 
         def play_and_keep() -> None:
             desktop.hold(held, 0.8)
-            desktop.press("Return")  # where the game is over already; else it is stopped first
-            desktop.press("r")
-            desktop.press("Return")
+            time.sleep(0.6)  # a digit in the heat of the last moment would not count
+            desktop.press("4")  # where the game is over already; else it is stopped first
             time.sleep(0.5)
+            if not (plays.exists() and kept(plays)):
+                desktop.press("r")
+                time.sleep(0.6)
+                desktop.press("4")
+                time.sleep(0.5)
 
         desktop.until(lambda: bool(plays.exists() and kept(plays)), process, play_and_keep)
     [replay, *_] = kept(plays)
@@ -85,7 +128,10 @@ def test_playing_in_a_real_window(desktop: Desktop, tmp_path: Path, game: str, h
     assert len(track.reward) == replay.length, "and the episode reproduces"
     with Store.open(plays) as store:
         answers = store.answers().answers
+        rated = {query.clips[0].segments[0].replay_id for query in store.queries(store.query_ids(kind="rating"))}
     assert [answer.value for answer in answers if answer.replay_id == replay.id] == [Demonstration(replay.length)]
+    assert rated
+    assert {answer.value for answer in answers if answer.kind == "rating"} == {Rating(4)}
 
 
 def kept(plays: Path) -> list:  # type: ignore[type-arg]
