@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Teach:
-    """Answers the preference queries of a store as a scripted teacher, until stopped (Ctrl-C).
+    """Answers the preference, ranking and rating queries of a store as a scripted teacher, until stopped (Ctrl-C).
 
     It knows the game's true score: the replays behind the clips are played again. Any number of teachers and people can answer the same
     store at the same time; each needs its own --annotator.
@@ -38,7 +38,7 @@ class Teach:
     gamma: float | None = None
     """Weight of earlier steps, in (0, 1]."""
     mistake: float | None = None
-    """Probability of naming the wrong clip."""
+    """Probability of naming the wrong clip; of exchanging two clips of a ranking; of a star more or less."""
     skip: float | None = None
     """Skips pairs in which neither clip brings this share of an average stretch."""
     equal: float | None = None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.spec import Experiment
-from rlhf_games.feedback.queries import Selection, drafts, pair_up, select
+from rlhf_games.feedback.queries import Group, Selection, drafts, group_up, pair_up, select
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.cut import cut_clips, same_steps
@@ -21,9 +21,9 @@ from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.recorder import Chunk, EpisodeRecorder
 from rlhf_games.replay.replay import Replay
 from rlhf_games.replay.simulate import simulate
-from rlhf_games.reward.dataset import encode_clips
+from rlhf_games.reward.clips import encode_clips
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
-from rlhf_games.reward.fit import clip_returns
+from rlhf_games.reward.gradient import clip_returns
 
 _ROOM = 3
 """Steps recorded for each step asked about, so that clips seldom overlap and hold-out stays apart from training."""
@@ -32,7 +32,7 @@ _RECENT = 10
 
 
 class _Scores(NamedTuple):
-    """What a strategy knows of ``C`` candidate pairs."""
+    """What a strategy knows of ``C`` candidates."""
 
     first_returns: NDArray[Any]
     second_returns: NDArray[Any]
@@ -62,7 +62,7 @@ class Asker:
         """How many recordings it takes to ask ``count`` questions: candidates without a step in common."""
         record, query = self._experiment.record, self._experiment.feedback.query
         room = _ROOM if query.at_random else max(_ROOM, query.candidates_factor)
-        needed = room * 2 * count * query.clip_length
+        needed = room * self._experiment.feedback.shown * count * query.clip_length
         return max(1, math.ceil(needed / (record.lanes * record.steps)))
 
     def observe(self, chunk: Chunk, policy: str) -> None:
@@ -91,24 +91,29 @@ class Asker:
         e, query = self._experiment, self._experiment.feedback.query
         rng = np.random.default_rng([e.seed, iteration])
         random = query.at_random
-        wanted = 6 * count if random else 2 * query.candidates_factor * count
+        shown = e.feedback.shown
+        wanted = shown * (3 if random else query.candidates_factor) * count
         seats = tuple(range(self._game.spec.players))
         clips = cut_clips(lanes, query.clip_length, rng, wanted, ends=e.episode_ends, half_life=query.half_life, seats=seats)
         keys = [same_steps(clip, self.fetch) for clip in clips]
-        pairs = pair_up(clips, rng, wanted, keys, self.episode_of)
-        scores = None if random or not pairs else self._scores(clips, pairs, params)
+        groups: Sequence[Group]
+        if e.feedback.kind == "preference":
+            groups = pair_up(clips, rng, wanted, keys, self.episode_of)
+        else:
+            groups = group_up(clips, rng, -(-wanted // shown), shown, keys, self.episode_of)
+        scores = None if random or not groups else self._scores(clips, groups, params)
         chosen = select(
-            query, count, clips, pairs, rng, asked=self._asked, episode_of=self.episode_of, **({} if scores is None else scores._asdict())
+            query, count, clips, groups, rng, asked=self._asked, episode_of=self.episode_of, **({} if scores is None else scores._asdict())
         )
-        return self._store.post_queries(self._drafts(clips, pairs, chosen, iteration, policy), rng)
+        return self._store.post_queries(self._drafts(clips, groups, chosen, iteration, policy), rng)
 
-    def _drafts(self, clips: list[Clip], pairs: list[tuple[int, int]], chosen: Selection, iteration: int, policy: str) -> list[QueryDraft]:
+    def _drafts(self, clips: list[Clip], groups: Sequence[Group], chosen: Selection, iteration: int, policy: str) -> list[QueryDraft]:
         e = self._experiment
         recent = self._finished[-_RECENT:]
         fields: dict[str, Any] = {"session": e.name, "iteration": iteration, "policy_version": policy, "reward_version": policy}
         if recent:
             fields |= {"recent_return": float(np.mean([r for r, _ in recent])), "recent_length": float(np.mean([n for _, n in recent]))}
-        found = drafts(e.feedback.query, clips, pairs, chosen, **fields)
+        found = drafts(e.feedback.query, clips, groups, chosen, e.feedback.kind, **fields)
         keyed = [replace(draft, key=f"{e.name}/{iteration}/{i}") for i, draft in enumerate(found)]
         asked = [clip for draft in keyed for clip in draft.clips]
         self._asked += asked
@@ -120,13 +125,15 @@ class Asker:
         """Replays of the same seed are the same episode, as far as each was recorded."""
         return self.fetch(replay_id).seed
 
-    def _scores(self, clips: Sequence[Clip], pairs: Sequence[tuple[int, int]], params: RewardParams) -> _Scores:
+    def _scores(self, clips: Sequence[Clip], groups: Sequence[Group], params: RewardParams) -> _Scores:
         batch = self.reader.read(clips, self._experiment.feedback.query.clip_length)
         features = encode_clips(self._encode, batch)
         returns = np.asarray(_clip_returns(self._ensemble, params, features, batch.mask))
         means = _standardised(np.asarray(features, np.float32).reshape(*batch.mask.shape, -1), batch.mask)
-        first, second = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
-        return _Scores(returns[:, first], returns[:, second], np.concatenate([means[first], means[second]], axis=1))
+        members = np.array(groups)
+        together = np.concatenate([means[members[:, place]] for place in range(members.shape[1])], axis=1)
+        first, second = _compared(returns, members)
+        return _Scores(first, second, together)
 
     def state(self, policy: str) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), and what recent ones brought."""
@@ -139,9 +146,27 @@ class Asker:
         for replay, track in zip(replays, simulate(self._game, replays), strict=True):
             self._recorder.go_on(replay, track.observation[1:], track.reward)
         self._finished = [(float(total), int(length)) for total, length in state["finished"]]
-        queries = self._store.queries(self._store.query_ids(kind="preference"))
+        queries = self._store.queries(self._store.query_ids(kind=self._experiment.feedback.kind))
         mine = [query for query in queries if query.session == self._experiment.name and query.iteration < iteration]
         self._asked = [clip for query in mine for clip in query.clips]
+
+
+def _compared(returns: NDArray[Any], members: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What the clips of each question are compared with: of two, the other (``[M, C]``); of more, all pairs (``[M, C, pairs]``).
+
+    A clip that is rated alone is compared with the average clip.
+
+    Args:
+      returns: ``[M, clips]``.
+      members: ``[C, W]`` clips of each question.
+    """
+    width = members.shape[1]
+    if width == 1:
+        alone = returns[:, members[:, 0]]
+        return alone, np.broadcast_to(returns.mean(axis=1, keepdims=True), alone.shape)
+    first, second = np.triu_indices(width, 1)
+    pairs = returns[:, members[:, first]], returns[:, members[:, second]]
+    return (pairs[0][..., 0], pairs[1][..., 0]) if width == 2 else pairs
 
 
 def _standardised(features: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:

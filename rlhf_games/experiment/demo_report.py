@@ -194,7 +194,7 @@ def clips(bench: Bench, outcome: Outcome) -> list[Clip]:
 def _judged(result: ArmResult, reader: FrameReader, fps: float) -> Iterator[Clip]:
     """The first and the last question whose answer was not a tie, as they were shown."""
     labels = result.loop.labels.labels
-    decided = [(number, label) for number, label in enumerate(labels, 1) if label.kind != "tie"]
+    decided = [(number, label) for number, label in enumerate(labels, 1) if isinstance(label, PairLabel) and label.kind != "tie"]
     for number, label in decided[:1] + decided[-1:][: len(decided) - 1]:
         films, headers, better = _as_shown(result, label, reader)
         caption = (

@@ -20,16 +20,17 @@ from rlhf_games.experiment.asking import Asker
 from rlhf_games.experiment.measuring import measured
 from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_teacher
 from rlhf_games.experiment.trainer import Recording, Trainer
-from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.free_standing import FreeStanding
+from rlhf_games.feedback.labels import LabelReader, ties
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.feedback.schedules import quota
 from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.teachers import Teacher, clip_rewards
 from rlhf_games.replay.clip import Clip
-from rlhf_games.reward.dataset import PairDataset
+from rlhf_games.reward.dataset import AnswerDataset
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale, with_tie_share
 from rlhf_games.reward.fit import FitReport, FitState, fit, initial_state
-from rlhf_games.reward.skill import Skill, skill
+from rlhf_games.reward.skill import Skill, guess, pooled_skill
 from rlhf_games.reward.sources import RewardState, reward_state
 
 POLL_SECONDS = 0.2
@@ -73,9 +74,9 @@ class FeedbackLoop:
         self._blank = model
         self.asker = Asker(experiment, game, ensemble, store)
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
-        self.labels = LabelReader(store, session=e.name)
         settings, length = e.model.fit, e.feedback.query.clip_length
-        self.data = PairDataset(
+        self.labels = LabelReader(store, session=e.name, free=FreeStanding(store, game.spec, e.name, length))
+        self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
         )
         self.quotas = quota(e.feedback.schedule, e.feedback.budget, e.feedback.initial, e.iterations) if e.learns_from_people else []
@@ -243,16 +244,18 @@ class FeedbackLoop:
             return {}
         self.data.update(labels)
         e, state = self.experiment, self.state.model
+        if not any(e.model.fit.weights.of(kind) for kind in self.data.rows()):
+            return {}
         if not e.model.fit.warm_start:
             state = initial_state(self._blank)
         params = state.params
         if not state.optimiser.count:
-            trains = [label.kind == "tie" for label, held in zip(self.data.labels, self.data.holdout, strict=True) if not held]
+            trains = [tie for label, held in zip(self.data.labels, self.data.holdout, strict=True) if not held for tie in ties(label)]
             params = with_tie_share(params, float(np.mean(trains)) if trains else 0.0)
         if not self.ensemble.pixels:
             params = with_feature_scale(params, self.data.features_flat())
         key, fit_key = jax.random.split(self.state.key)
-        fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.comparisons(), fit_key)
+        fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.rows(), fit_key)
         outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
         params = calibrated(fitted.params, jnp.asarray(outputs), anchor=e.model.anchor, spread=e.model.spread)
         self.state = self.state._replace(model=fitted._replace(params=params), key=key)
@@ -267,14 +270,17 @@ class FeedbackLoop:
             "reward_model/epochs": float(report.epochs),
             "reward_model/weight_decay": float(np.mean(report.weight_decay)),
             "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
-            **measured(self.ensemble, params, self.data, outputs, e.model.fit.noise),
+            **measured(self.ensemble, params, self.data, e.feedback.kind, outputs, e.model.fit.noise),
         }
 
     def _skill(self, report: FitReport) -> Skill:
         """What the model foretells of answers that it never saw."""
-        data, count = self.data.comparisons(), len(self.data)
-        unseen, label = np.asarray(data.weight)[:, :count] == 0, np.asarray(data.label)[:count]
-        return skill(np.asarray(report.log_prob)[:, :count], unseen, label, self.experiment.model.fit.noise)
+        noise, kinds = self.experiment.model.fit.noise, []
+        for kind, log_prob in report.log_prob.items():
+            rows, count = self.data.rows()[kind], len(self.data.of(kind)[0])
+            unseen, label = np.asarray(rows.weight)[:, :count] == 0, np.asarray(rows.label)[:count]
+            kinds.append((np.asarray(log_prob)[:, :count], unseen, guess(kind, label, noise)))
+        return pooled_skill(kinds)
 
 
 _outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
-from rlhf_games.feedback.queries import QueryConfig
+from rlhf_games.feedback.queries import Kind, QueryConfig
 from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
 from rlhf_games.reward.ensemble import Anchor
 from rlhf_games.reward.fit import FitConfig
@@ -93,8 +93,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class FeedbackConfig:
-    """What is asked, and of whom."""
+    """What is asked, and of whom. Evaluations, takeovers and demonstrations need not be asked for: they teach whenever people give them."""
 
+    kind: Kind = "preference"
+    """``preference`` (two clips), ``ranking`` (``clips`` clips, ties allowed) or ``rating`` (one clip, 1 to 5 stars)."""
+    clips: int = 4
+    """Clips of a ranking, 3 to 6."""
     budget: int = 700
     """Questions asked in all, unanswerable ones included."""
     initial: float = 0.25
@@ -112,8 +116,15 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "budget")
+        if not 3 <= self.clips <= 6:
+            raise ValueError(f"clips must be in 3..6, got {self.clips}")
         if not 0.0 <= self.initial <= 1.0:
             raise ValueError(f"initial must be in [0, 1], got {self.initial}")
+
+    @property
+    def shown(self) -> int:
+        """Clips of a question."""
+        return {"preference": 2, "ranking": self.clips, "rating": 1}[self.kind]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from rlhf_games.core.errors import UserError
@@ -126,6 +127,16 @@ class Label(Protocol):
 
 
 Asked: TypeAlias = PairLabel | RankingLabel | RatingLabel
+
+
+def ties(label: Label) -> list[bool]:
+    """Of each pair of clips that a question compared, whether they were called equal; nothing where nobody could have said so."""
+    match label:
+        case PairLabel(source="preference"):
+            return [label.kind == "tie"]
+        case RankingLabel():
+            return [a == b for a, b in combinations(label.ranks, 2)]
+    return []
 
 
 class FreeLabels(Protocol):

@@ -6,6 +6,7 @@ along it, and a difference of 1 makes the better one of two clips ``e`` times as
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import combinations
 
@@ -83,8 +84,9 @@ def ranking_log_prob(returns: jax.Array, ranks: jax.Array, tie_margin: jax.Array
         total = total + jnp.where(count > 0, chosen - jnp.where(count > 0, every, 0.0), 0.0)
     if noise == 0.0:
         return total
+    every_count = np.array([rankings(clips) for clips in range(width + 1)], np.float32)
     clips = jnp.sum((ranks >= 0).astype(jnp.int32), axis=-1)
-    return jnp.logaddexp(total + jnp.log1p(-noise), jnp.log(noise / jnp.asarray(_rankings(width))[clips]))
+    return jnp.logaddexp(total + jnp.log1p(-noise), jnp.log(noise / jnp.asarray(every_count)[clips]))
 
 
 def rating_log_prob(clip_return: jax.Array, stars: jax.Array, cuts: jax.Array, noise: float) -> jax.Array:
@@ -140,13 +142,7 @@ def _subsets(width: int) -> NDArray[np.float32]:
     return np.array([[float(place in chosen) for place in range(width)] for chosen in places], np.float32)
 
 
-@lru_cache(maxsize=8)
-def _rankings(width: int) -> NDArray[np.float32]:
-    """``[W + 1]``: how many rankings with ties there are of 0 to ``W`` things (ordered Bell numbers)."""
-    counts = [1]
-    for size in range(1, width + 1):
-        choose = [1]
-        for k in range(size):
-            choose.append(choose[-1] * (size - k) // (k + 1))
-        counts.append(sum(choose[k] * counts[size - k] for k in range(1, size + 1)))
-    return np.array(counts, np.float32)
+@lru_cache(maxsize=64)
+def rankings(clips: int) -> int:
+    """How many rankings with ties there are of so many clips (ordered Bell numbers)."""
+    return 1 if clips == 0 else sum(math.comb(clips, best) * rankings(clips - best) for best in range(1, clips + 1))

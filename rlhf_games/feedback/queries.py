@@ -19,8 +19,12 @@ from rlhf_games.replay.clip import Clip
 Strategy: TypeAlias = Literal[
     "uniform", "recency", "disagreement", "entropy", "mutual_information", "k_centre", "disagreement_k_centre", "entropy_k_centre"
 ]
+Kind: TypeAlias = Literal["preference", "ranking", "rating"]
+"""What can be asked about clips."""
 Pair: TypeAlias = tuple[int, int]
 """Indices of two clips."""
+Group: TypeAlias = tuple[int, ...]
+"""Indices of the clips of one question."""
 
 _AT_RANDOM = ("uniform", "recency")
 _CENTRES = ("k_centre", "disagreement_k_centre", "entropy_k_centre")
@@ -28,6 +32,8 @@ _RANKED = 3
 """`select` looks for untouched clips among this many times as many of the best candidates as it asks."""
 _MOST_DRAWN = 200_000
 """Pairs that `pair_up` tries before it gives up."""
+_TRIES = 4
+"""Groups that `group_up` tries for each one that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,59 @@ def pair_up(
     return pairs
 
 
+def group_up(
+    clips: Sequence[Clip],
+    rng: np.random.Generator,
+    count: int,
+    size: int,
+    keys: Sequence[Hashable] | None = None,
+    episode_of: Callable[[str], Hashable] = str,
+) -> list[Group]:
+    """Random different groups of clips of which no two overlap or look the same: `pair_up` for any number of clips.
+
+    Args:
+      clips: to draw from.
+      rng: is advanced.
+      count: how many; fewer are returned where they are hard to find.
+      size: clips of a group, at least 1.
+      keys: as in `pair_up`.
+      episode_of: see `overlap`.
+
+    Returns:
+      Indices of clips, in a drawn order.
+    """
+    names = list(clips if keys is None else keys)
+    if len(names) != len(clips) or size < 1:
+        raise ValueError(f"expected one key per clip and a size of at least 1; got {len(names)} keys for {len(clips)} clips, size {size}")
+    groups: list[Group] = []
+    seen: set[frozenset[Hashable]] = set()
+    order: list[int] = []
+    for _ in range(_TRIES * count):
+        if len(groups) == count or len(clips) < size:
+            break
+        if len(order) < size:  # every clip once before any comes again
+            order += rng.permutation(len(clips)).tolist()
+        group, left = _apart(order, size, clips, names, episode_of)
+        order = left
+        every = frozenset(names[i] for i in group)
+        if len(group) == size and every not in seen:
+            seen.add(every)
+            groups.append(group)
+    return groups
+
+
+def _apart(
+    order: Sequence[int], size: int, clips: Sequence[Clip], names: Sequence[Hashable], episode_of: Callable[[str], Hashable]
+) -> tuple[Group, list[int]]:
+    """The first ``size`` of ``order`` that may be shown together (fewer where there are not so many), and the others."""
+    group: list[int] = []
+    left: list[int] = []
+    for i in order:
+        fits = len(group) < size and all(names[i] != names[j] and not overlap(clips[i], clips[j], episode_of) for j in group)
+        (group if fits else left).append(i)
+    return tuple(group), left
+
+
 def _unrank(number: int) -> Pair:
     """The ``number``-th of the pairs (1, 0), (2, 0), (2, 1), (3, 0) ..."""
     high = int((1 + np.sqrt(1 + 8 * number)) / 2)
@@ -158,8 +217,9 @@ def choose(
     Args:
       strategy: see `QueryConfig.strategy`; ``recency`` draws uniformly here, because its clips were already cut with a half-life.
       count: how many; all, best first, where there are fewer candidates.
-      first_returns: ``[M, C]`` predicted return of each pair's first clip, in the likelihood's units; needed for scores.
-      second_returns: ``[M, C]`` of its second.
+      first_returns: ``[M, C]`` predicted return of each pair's first clip, in the likelihood's units; needed for scores. Questions about
+        more clips have ``[M, C, pairs]``, and the mean score of their pairs.
+      second_returns: of its second.
       features: ``[C, F]`` of the pairs, for k-centre; on scales that may be compared.
       rng: is advanced; decides between equals.
       asked_features: ``[D, F]`` of pairs asked before: k-centre keeps away from them.
@@ -197,7 +257,7 @@ def select(
     config: QueryConfig,
     count: int,
     clips: Sequence[Clip],
-    pairs: Sequence[Pair],
+    pairs: Sequence[Group],
     rng: np.random.Generator,
     *,
     first_returns: NDArray[Any] | None = None,
@@ -216,7 +276,7 @@ def select(
       config: ``strategy`` and ``control_share``; under ``uniform`` every question is its own control and none is flagged.
       count: questions in all; fewer where there are fewer pairs.
       clips: what ``pairs`` index.
-      pairs: ``C`` candidates, from `pair_up`.
+      pairs: ``C`` candidates, from `pair_up` or `group_up`.
       rng: is advanced.
       first_returns: as in `choose`.
       second_returns: as in `choose`.
@@ -242,14 +302,16 @@ def select(
     )
 
 
-def drafts(config: QueryConfig, clips: Sequence[Clip], pairs: Sequence[Pair], selection: Selection, **fields: Any) -> list[QueryDraft]:
+def drafts(
+    config: QueryConfig, clips: Sequence[Clip], groups: Sequence[Group], selection: Selection, kind: Kind = "preference", **fields: Any
+) -> list[QueryDraft]:
     """The selected questions, ready for ``Store.post_queries``; ``fields`` are further fields of every `QueryDraft`."""
     found = []
     for index, value, control in zip(*(array.tolist() for array in selection), strict=True):
-        both = (clips[pairs[index][0]], clips[pairs[index][1]])
+        shown = tuple(clips[i] for i in groups[index])
         strategy = "uniform" if control else config.strategy
         found.append(
-            QueryDraft("preference", both, strategy=strategy, acquisition=value if np.isfinite(value) else None, control=control, **fields)
+            QueryDraft(kind, shown, strategy=strategy, acquisition=value if np.isfinite(value) else None, control=control, **fields)
         )
     return found
 
@@ -311,6 +373,14 @@ def _scores(strategy: Strategy, first: NDArray[Any] | None, second: NDArray[Any]
         raise ValueError("predicted returns must be finite")
     if len(difference) < 2 and not strategy.startswith("entropy"):
         raise ValueError(f"strategy {strategy!r} needs an ensemble of at least 2 members, got {len(difference)}")
+    if difference.ndim > 2:  # the mean over the pairs of a question
+        shape = difference.shape[1:]
+        every: Floats = _score(strategy, difference.reshape(len(difference), -1)).reshape(shape)
+        return np.asarray(every.mean(axis=tuple(range(1, len(shape)))))
+    return _score(strategy, difference)
+
+
+def _score(strategy: Strategy, difference: Floats) -> Floats:
     if strategy == "mutual_information":
         return mutual_information(difference)
     return disagreement(difference) if strategy.startswith("disagreement") else mean_entropy(difference)

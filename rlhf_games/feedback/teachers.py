@@ -9,6 +9,8 @@ gamma, then choose (beta), then make mistakes, then let near-ties override. Two 
   uses the numbers of that moment.
 - Where the weighted sums are exactly equal, a teacher without ``beta`` says "equal" instead of always preferring the first clip.
 
+Rankings are the same for more clips (`rank`), ratings the number of stars by quantiles of what was shown so far (`rate`).
+
 A skipped query is answered "unsure". Randomness is keyed by (seed, query id): answers do not depend on order, batches or processes.
 """
 
@@ -19,13 +21,14 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.feedback.answers import Choice, Preference
+from rlhf_games.feedback.answers import AnswerValue, Choice, Preference, Ranking, Rating
 from rlhf_games.feedback.store import AnswerDraft, Query, Store
 from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.replay import Replay
@@ -43,15 +46,16 @@ class TeacherConfig:
     """How a scripted teacher answers. Raises ``ValueError`` naming the field that is out of range."""
 
     beta: float | None = None
-    """Rationality: P[left] = sigmoid(beta * (R_left - R_right)), at least 0; None or infinity never errs."""
+    """Rationality: P[left] = sigmoid(beta * (R_left - R_right)), at least 0; None or infinity never errs. Rankings are drawn by
+    Plackett–Luce from beta * R, ratings are of a return with logistic noise of scale 1 / beta."""
     gamma: float = 1.0
     """Weight of step t of H is ``gamma ** (H - t)``, in (0, 1]: below 1 the teacher is short-sighted, later steps weigh more."""
     mistake: float = 0.0
-    """Probability of naming the other clip, in [0, 1]."""
+    """Probability in [0, 1] of naming the other clip; of exchanging two clips of a ranking; of a star more or less."""
     skip: float = 0.0
     """Skips where neither clip's return exceeds this share of what an average stretch brings; at least 0."""
     equal: float = 0.0
-    """Says "equal" where the returns differ by less than this share of what an average stretch brings; at least 0."""
+    """Says "equal" where the returns differ by less than this share of what an average stretch brings; at least 0. Not for ratings."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +72,9 @@ class TeacherConfig:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"TeacherConfig.seed must be an integer of at least 0, got {self.seed!r}")
 
+
+_STARS = 5
+"""Of a rating."""
 
 PRESETS: dict[str, TeacherConfig] = {
     "oracle": TeacherConfig(),
@@ -135,6 +142,77 @@ def decide(left: NDArray[Any], right: NDArray[Any], limits: Thresholds, config: 
     return "left" if takes_left else "right"
 
 
+def rank(rewards: Sequence[NDArray[Any]], limits: Thresholds, config: TeacherConfig, rng: np.random.Generator) -> tuple[int, ...]:
+    """What the teacher says to several clips: the pair's steps, taken for more.
+
+    It skips where no clip's return exceeds the threshold. Else it orders the clips by return, steps weighed by gamma (with ``beta``: a
+    Plackett–Luce draw, made by Gumbel noise on ``beta * R``); exchanges two places, drawn uniformly, with the chance of a mistake; and
+    ties neighbours whose returns differ by less than the threshold (without ``beta`` also those of exactly equal weighted returns). For
+    two clips all rates are those of `decide`.
+
+    Args:
+      rewards: true rewards ``[H]`` of the clip at each place.
+      limits: from `thresholds`.
+      config: the teacher.
+      rng: always gives as many numbers, whatever the answer.
+
+    Returns:
+      Rank by place, 0 best; ``()`` for a skipped question.
+    """
+    count = len(rewards)
+    noise, slip, swapped = rng.gumbel(size=count), rng.random(), rng.choice(count, 2, replace=False)
+    totals = [math.fsum(reward.tolist()) for reward in rewards]
+    if limits.skip > 0 and max(totals) <= limits.skip:
+        return ()
+    weighted = np.array([_weighted(reward, config.gamma) for reward in rewards])
+    exact = config.beta is None or math.isinf(config.beta)
+    value = weighted if exact else (config.beta or 0.0) * weighted + noise
+    order = sorted(range(count), key=lambda place: -value[place])
+    tied = [_tied(a, b, totals, weighted, limits, exact) for a, b in pairwise(order)]
+    if slip < config.mistake:
+        first, second = swapped
+        order[first], order[second] = order[second], order[first]
+    ranks = np.concatenate([[0], np.cumsum(~np.array(tied, bool))])
+    found = [0] * count
+    for place, number in zip(order, ranks.tolist(), strict=True):
+        found[place] = number
+    return tuple(found)
+
+
+def _tied(a: int, b: int, totals: Sequence[float], weighted: NDArray[Any], limits: Thresholds, exact: bool) -> bool:
+    return abs(totals[a] - totals[b]) < limits.equal or bool(exact and weighted[a] == weighted[b])
+
+
+def rate(reward: NDArray[Any], known: NDArray[Any], limits: Thresholds, config: TeacherConfig, rng: np.random.Generator) -> int | None:
+    """What the teacher says to one clip: the fifth in which its return lies among those of all clips shown so far, worst first.
+
+    So its scale stretches with what it has seen, as a person's does; clips that are worth the same get the same stars, those of the
+    middle of their stretch. It skips where the return does not exceed the threshold; ``beta`` adds logistic noise to the return; with
+    the chance of a mistake it gives a star more or less.
+
+    Args:
+      reward: true rewards ``[H]`` of the clip.
+      known: weighted returns of all clips shown so far, this one included.
+      limits: from `thresholds`.
+      config: the teacher.
+      rng: always gives three numbers, whatever the answer.
+
+    Returns:
+      1 to 5, or None for a skipped question.
+    """
+    noise, slip, up = rng.logistic(), rng.random(), rng.random() < 0.5
+    if limits.skip > 0 and math.fsum(reward.tolist()) <= limits.skip:
+        return None
+    value = _weighted(reward, config.gamma)
+    if config.beta and not math.isinf(config.beta):
+        value += noise / config.beta
+    share = _sigmoid(noise) if config.beta == 0 else float(np.mean(known < value) + np.mean(known <= value)) / 2.0
+    stars = min(_STARS, 1 + int(_STARS * share))
+    if slip < config.mistake:
+        stars += 1 if stars == 1 or (up and stars < _STARS) else -1
+    return stars
+
+
 def _weighted(reward: NDArray[Any], gamma: float) -> float:
     weights = gamma ** np.arange(len(reward) - 1, -1, -1, dtype=np.float64)
     return math.fsum((reward.astype(np.float64) * weights).tolist())
@@ -152,13 +230,13 @@ def query_rng(seed: int, query_id: int) -> np.random.Generator:
 
 
 class Teacher:
-    """Answers preference queries of a store.
+    """Answers preference, ranking and rating queries of a store.
 
     Each running teacher needs a name of its own: leases that an earlier process of the same name left behind are given back at the
     start, so that a run that was killed goes on at once.
     """
 
-    kinds = ("preference",)
+    kinds = ("preference", "ranking", "rating")
 
     def __init__(
         self,
@@ -173,6 +251,8 @@ class Teacher:
         self._store, self._config, self._rewards_of = store, config, rewards_of
         self._annotator, self._lease_seconds, self._clock = annotator, lease_seconds, clock
         details = asdict(config) | {"beta": None if config.beta is None or math.isinf(config.beta) else config.beta}
+        self._rated: dict[int, float] = {}
+        self._when: dict[str, list[tuple[int, int]]] = {}
         store.register(annotator, "teacher", details)
         store.release(annotator)
 
@@ -192,25 +272,49 @@ class Teacher:
     def _answers(self, queries: Sequence[Query]) -> list[AnswerDraft]:
         shown_at = self._clock()
         rewards = self._rewards_of([clip for query in queries for clip in query.shown])
-        values = [
-            Preference(self._choice(query, left, right)) for query, left, right in zip(queries, rewards[::2], rewards[1::2], strict=True)
-        ]
+        self._see([query for query in queries if query.kind == "rating"])
+        begins = np.cumsum([0, *(len(query.shown) for query in queries)]).tolist()
+        values = [self._value(query, rewards[begin:end]) for query, (begin, end) in zip(queries, pairwise(begins), strict=True)]
         answered_at = max(shown_at, self._clock())
         return [
             AnswerDraft(self._annotator, value, shown_at, answered_at, str(uuid.uuid4()), query_id=query.id)
             for query, value in zip(queries, values, strict=True)
         ]
 
-    def _choice(self, query: Query, left: NDArray[Any], right: NDArray[Any]) -> Choice:
-        limits = Thresholds()
-        if self._config.skip > 0 or self._config.equal > 0:
-            if query.recent_return is None or query.recent_length is None:
-                raise UserError(
-                    f"query {query.id} does not say what recent episodes brought, and a teacher that skips or calls pairs equal measures "
-                    "by that; post queries with recent_return and recent_length, or use a teacher without skip and equal"
-                )
-            limits = thresholds(self._config, query.recent_return, query.recent_length, max(len(left), len(right)))
-        return decide(left, right, limits, self._config, query_rng(self._config.seed, query.id))
+    def _value(self, query: Query, rewards: Sequence[NDArray[Any]]) -> AnswerValue:
+        limits = self._limits(query, max(len(reward) for reward in rewards))
+        rng = query_rng(self._config.seed, query.id)
+        if query.kind == "ranking":
+            return Ranking(rank(rewards, limits, self._config, rng))
+        if query.kind == "rating":
+            return Rating(rate(rewards[0], self._seen(query), limits, self._config, rng))
+        return Preference(decide(rewards[0], rewards[1], limits, self._config, rng))
+
+    def _limits(self, query: Query, length: int) -> Thresholds:
+        if self._config.skip == 0 and self._config.equal == 0:
+            return Thresholds()
+        if query.recent_return is None or query.recent_length is None:
+            raise UserError(
+                f"query {query.id} does not say what recent episodes brought, and a teacher that skips or calls pairs equal measures "
+                "by that; post queries with recent_return and recent_length, or use a teacher without skip and equal"
+            )
+        return thresholds(self._config, query.recent_return, query.recent_length, length)
+
+    def _see(self, queries: Sequence[Query]) -> None:
+        """Looks at every clip that was shown for rating up to these questions, answered or not, once."""
+        if not queries:
+            return
+        new = [query_id for query_id in self._store.query_ids(kind="rating") if query_id not in self._rated]
+        shown = self._store.queries(new)
+        rewards = self._rewards_of([query.clips[0] for query in shown]) if shown else []
+        for query, reward in zip(shown, rewards, strict=True):
+            self._rated[query.id] = _weighted(reward, self._config.gamma)
+            self._when.setdefault(query.session, []).append((query.iteration, query.id))
+
+    def _seen(self, query: Query) -> NDArray[np.float64]:
+        """Weighted returns of what the same session had shown for rating when this was posted, its own iteration included."""
+        shown = self._when[query.session]
+        return np.array([self._rated[query_id] for iteration, query_id in shown if iteration <= query.iteration])
 
 
 def clip_rewards(batch: ClipBatch, end_penalty: float = 0.0) -> list[NDArray[np.float64]]:

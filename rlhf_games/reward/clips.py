@@ -34,14 +34,22 @@ class ClipTable(NamedTuple):
     """``[C, L, ...]`` encoded transitions; for pixels ``[U, H, W]`` uint8 pictures."""
     stacks: jax.Array
     """``[C, L, D]`` int32: the picture in each channel; ``[C, L, 0]`` where the content is not pictures."""
+    mask: jax.Array
+    """``[C, L]`` bool: False past a clip's end."""
     credit: jax.Array
-    """``[C, L]`` float32 in [0, 1]: how much each step counts; 0 past a clip's end."""
+    """``[C, L]`` float32 in [0, 1]: how much each step counts; ``[C, 0]`` where all count fully."""
 
     def features(self, clips: jax.Array) -> jax.Array:
         """``[..., L, ...]`` encoded transitions of the clips ``[...]``."""
         if self.stacks.shape[-1] == 0:
             return self.content[clips]
         return jnp.moveaxis(self.content[self.stacks[clips]], -3, -1)
+
+    def summed(self, outputs: jax.Array, clips: jax.Array) -> jax.Array:
+        """``[M, ...]`` what outputs ``[M, ..., L]`` on the clips ``[...]`` bring along each; no discounting."""
+        if self.credit.shape[-1]:
+            outputs = outputs * self.credit[clips][None]
+        return jnp.sum(jnp.where(self.mask[clips][None], outputs, 0.0), axis=-1)
 
 
 class _Encoded(NamedTuple):
@@ -86,25 +94,29 @@ class ClipFeatures:
         parts = [clip.content for clip in self._clips.values()]
         return np.concatenate(parts) if parts else np.zeros((0, *self._feature.shape[1:]), self._feature.dtype)
 
-    def table(self, clips: Sequence[Clip], length: int, capacity: int, credit: Credit) -> ClipTable:
+    def table(self, clips: Sequence[Clip], length: int, capacity: int, credit: Credit | None = None) -> ClipTable:
         """The clips, in this order, padded to a capacity.
 
         Args:
           clips: at most ``capacity``; all kept.
           length: ``L``.
           capacity: ``C``.
-          credit: of the steps of a clip.
+          credit: of the steps of a clip; None: all count fully.
         """
-        counts = np.zeros((capacity, length), np.float32)
         found = [self._clips[clip] for clip in clips]
+        mask = np.zeros((capacity, length), bool)
+        counts = np.zeros((capacity, length if credit else 0), np.float32)
         for row, clip in enumerate(clips):
-            counts[row, : clip.length] = credit(clip.length)
+            mask[row, : clip.length] = True
+            if credit is not None:
+                counts[row, : clip.length] = credit(clip.length)
+        shown = (jnp.asarray(mask), jnp.asarray(counts))
         if self._pictures:
-            return ClipTable(*_pictures(found, (capacity, length), self._feature.shape[1:]), jnp.asarray(counts))
+            return ClipTable(*_pictures(found, (capacity, length), self._feature.shape[1:]), *shown)
         content = np.zeros((capacity, length, *self._feature.shape[1:]), self._feature.dtype)
         for row, entry in enumerate(found):
             content[row, : len(entry.content)] = entry.content
-        return ClipTable(jnp.asarray(content), jnp.zeros((capacity, length, 0), jnp.int32), jnp.asarray(counts))
+        return ClipTable(jnp.asarray(content), jnp.zeros((capacity, length, 0), jnp.int32), *shown)
 
     def _read(self, clips: Sequence[Clip], length: int) -> dict[Clip, _Encoded]:
         # clips of one replay side by side, so that it is played again once

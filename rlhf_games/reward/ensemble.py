@@ -99,16 +99,16 @@ class RewardEnsemble:
         output: jax.Array = nnx.merge(self.graph, member_params)(prepared)
         return output
 
-    def outputs(self, params: RewardParams, prepared: jax.Array) -> jax.Array:
-        """``[M, B]`` outputs of all members on prepared features ``[B, ...]``."""
+    def outputs(self, members: PyTree, prepared: jax.Array) -> jax.Array:
+        """``[M, B]`` outputs of all members, parameters ``[M, ...]``, on prepared features ``[B, ...]``."""
         if not self.pixels:
-            return jax.vmap(self.member, in_axes=(0, None))(params.members, prepared)
+            return jax.vmap(self.member, in_axes=(0, None))(members, prepared)
         # one after the other: as one grouped convolution they are ten times slower on CPU
-        return jnp.stack([self.member(jax.tree.map(lambda leaf: leaf[i], params.members), prepared) for i in range(self.members)])  # noqa: B023
+        return jnp.stack([self.member(jax.tree.map(lambda leaf: leaf[i], members), prepared) for i in range(self.members)])  # noqa: B023
 
     def raw(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` outputs on features ``[B, ...]``, in the units of the likelihood."""
-        return self.outputs(params, self.prepared(params, features))
+        return self.outputs(params.members, self.prepared(params, features))
 
     def normalised(self, params: RewardParams, features: jax.Array) -> jax.Array:
         """``[M, B]`` each member in its own units (Christiano et al. 2017, 2.2.3: members are normalised independently)."""

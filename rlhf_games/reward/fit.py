@@ -1,22 +1,54 @@
-"""Fitting the ensemble to comparisons: one compiled program for all members, all epochs and early stopping.
+"""Fitting the ensemble to answers of all kinds: one compiled program for all members, all epochs and early stopping.
 
-Shapes: ``M`` members, ``K`` capacity (comparisons, padded), ``L`` steps of a clip, ``B`` comparisons of a minibatch.
+What is minimised is the mean of ``-log p(answer | reward)`` over all answers, weighted by kind. A minibatch holds answers of every kind,
+in proportion to how many there are.
+
+Shapes: ``M`` members, ``K`` capacity (answers of a kind, padded), ``L`` steps of a clip, ``B`` answers of a minibatch, ``W`` clips of an
+answer, ``A`` annotators who rate.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.promotion import third_party
-from rlhf_games.feedback.likelihoods import preference_log_prob
+from rlhf_games.reward.cuts import fitted_cuts
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
+from rlhf_games.reward.gradient import Learned, log_probs_of, member_gradient, prepared, returns_of
+from rlhf_games.reward.minibatches import kind_key, shuffled_order
+from rlhf_games.reward.rows import STARS, Answers, Rows, ascending, raw_cuts
+
+
+@dataclass(frozen=True)
+class KindWeights:
+    """How much an answer of each kind counts in the fit; 0 leaves the kind out."""
+
+    preference: float = 1.0
+    ranking: float = 1.0
+    rating: float = 1.0
+    evaluation: float = 1.0
+    takeover: float = 1.0
+    demonstration: float = 1.0
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"weights.{entry.name} must be at least 0, got {value}")
+
+    def of(self, kind: str) -> float:
+        """The weight of a kind of answer."""
+        return float(getattr(self, kind))
 
 
 @dataclass(frozen=True)
@@ -26,7 +58,7 @@ class FitConfig:
     learning_rate: float = 2e-3
     """Adam's step size."""
     batch: int = 64
-    """Comparisons per gradient step."""
+    """Answers per gradient step, of each kind at most."""
     max_epochs: int = 40
     """Passes at most."""
     patience: int = 6
@@ -42,9 +74,11 @@ class FitConfig:
     overfit_high: float = 1.5
     """Above this ratio it is tightened."""
     holdout: float = 0.2
-    """Share of comparisons that never train, only measure."""
+    """Share of questions that never train, only measure."""
     bootstrap: bool = True
-    """Each member sees its own resampling of the comparisons."""
+    """Each member sees its own resampling of the answers."""
+    weights: KindWeights = field(default_factory=KindWeights)
+    """How much an answer of each kind counts."""
     warm_start: bool = True
     """Go on from the last fit; False: from fresh weights each time."""
 
@@ -59,28 +93,10 @@ class FitConfig:
 
 LEAST_TIE_MARGIN = -5.0
 """``RewardParams.tie_margin`` stays above it: a margin of 0.0067."""
-_MICRO = 16
-"""Comparisons whose gradient is taken at once on CPU (measured: as fast as 8, 24 or 48, and a quarter of the usual minibatch)."""
-_MICRO_PIXELS = 4
-"""The same for networks on pixels."""
+_RATERS = 4
+"""``A`` is a multiple of this."""
 
-Learned: TypeAlias = tuple[PyTree, jax.Array]
-"""What gradient steps change: the members' networks and their tie margins."""
-
-
-class Comparisons(NamedTuple):
-    """Labelled pairs, padded to a capacity so that programs are compiled once."""
-
-    features: jax.Array
-    """``[K, 2, L, ...]`` encoded transitions of the first and the second clip."""
-    mask: jax.Array
-    """``[K, 2, L]`` bool: False past a clip's end."""
-    label: jax.Array
-    """``[K]`` int32: ``FIRST``, ``SECOND`` or ``TIE``."""
-    weight: jax.Array
-    """``[M, K]`` float32: how often each member's bootstrap drew the comparison; 0 on hold-out and padding."""
-    holdout: jax.Array
-    """``[K]`` bool."""
+TreeT = TypeVar("TreeT")
 
 
 class FitState(NamedTuple):
@@ -94,20 +110,31 @@ class FitReport(NamedTuple):
     """What came of a fit; per member ``[M]``."""
 
     train_loss: jax.Array
-    """Nats per comparison, noise and tie model included."""
+    """Nats per answer, noise and tie model included."""
     holdout_loss: jax.Array
-    """Nats per comparison at the kept weights."""
+    """Nats per answer at the kept weights."""
     epochs: jax.Array
     """``[]`` int32 passes made."""
     weight_decay: jax.Array
     """``[M]`` penalty at the end."""
-    log_prob: jax.Array
-    """``[M, K]`` log-probability of each label at the kept weights; without meaning on padding."""
+    log_prob: dict[str, jax.Array]
+    """By kind ``[M, K]`` log-probability of each label at the kept weights; without meaning on padding."""
+    cuts: jax.Array
+    """``[M, A, STARS - 1]`` each annotator's cut-points."""
+
+
+class _Cuts(NamedTuple):
+    """Cut-points begin anew at each fit: where the present returns and the given stars put them."""
+
+    raw: jax.Array
+    moments: PyTree
 
 
 class _Loop(NamedTuple):
     state: FitState
+    cuts: _Cuts
     best: RewardParams
+    best_cuts: jax.Array
     best_loss: jax.Array
     train_loss: jax.Array
     decay: jax.Array
@@ -127,191 +154,158 @@ def initial_state(params: RewardParams) -> FitState:
     return FitState(params, optimiser().init((params.members, params.tie_margin)))
 
 
-def clip_returns(ensemble: RewardEnsemble, params: RewardParams, features: jax.Array, mask: jax.Array) -> jax.Array:
-    """``[M, ...]`` sums of raw predicted reward along clips: features ``[..., L, F]``, mask ``[..., L]``; no discounting."""
-    flat = features.reshape(mask.size, *features.shape[mask.ndim :])
-    outputs = ensemble.raw(params, flat).reshape(-1, *mask.shape)
-    return jnp.sum(jnp.where(mask[None], outputs, 0.0), axis=-1)
-
-
-def log_probs(ensemble: RewardEnsemble, params: RewardParams, data: Comparisons, noise: float) -> jax.Array:
-    """``[M, K]`` log-probability of each label under each member."""
-    sums = clip_returns(ensemble, params, data.features, data.mask)
-    margin = jax.nn.softplus(params.tie_margin)[:, None]
-    return preference_log_prob(sums[:, :, 0] - sums[:, :, 1], data.label[None], margin, noise)
-
-
-def _micro_batch(ensemble: RewardEnsemble, size: int) -> int:
-    """Comparisons whose gradient is taken at once, out of ``size``.
-
-    Small on CPU, where it costs nothing: what is at hand stays in the cache, convolutions get slower with batch size, and a minibatch is
-    left as soon as the rows that a member drew are done.
-    """
-    return size if jax.default_backend() != "cpu" else min(size, _MICRO_PIXELS if ensemble.pixels else _MICRO)
-
-
-def _member_gradient(
-    ensemble: RewardEnsemble, config: FitConfig, learned: Learned, data: Comparisons, weight: jax.Array, rows: jax.Array
-) -> tuple[Learned, jax.Array]:
-    """One member's gradient of the summed loss on ``rows`` of the data, and that loss.
-
-    Rows of weight 0 do no work: a bootstrap leaves out more than a third of all rows.
-
-    Args:
-      ensemble: the networks.
-      config: noise.
-      learned: of this member, without a leading axis.
-      data: with prepared features.
-      weight: ``[K]`` of this member.
-      rows: ``[B]``; may repeat rows whose weight is 0.
-    """
-    size = _micro_batch(ensemble, rows.shape[0])
-    drawn = weight[rows] > 0
-    rows = rows[jnp.argsort(~drawn)]
-    rows = jnp.pad(rows, (0, -rows.shape[0] % size))
-
-    def loss(learned: Learned, part: jax.Array, weight: jax.Array) -> jax.Array:
-        features, mask = data.features[part], data.mask[part]
-        outputs = ensemble.member(learned[0], features.reshape(mask.size, *features.shape[3:])).reshape(mask.shape)
-        sums = jnp.sum(jnp.where(mask, outputs, 0.0), axis=-1)
-        found = preference_log_prob(sums[:, 0] - sums[:, 1], data.label[part], jax.nn.softplus(learned[1]), config.noise)
-        return -jnp.sum(found * weight)
-
-    def chunk(i: jax.Array, total: tuple[jax.Array, Learned]) -> tuple[jax.Array, Learned]:
-        place = i * size + jnp.arange(size)
-        part = rows[place]
-        counts = jnp.where(place < jnp.sum(drawn), weight[part], 0.0)
-        found: tuple[jax.Array, Learned] = jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(learned, part, counts))
-        return found
-
-    nothing = (jnp.float32(0.0), jax.tree.map(jnp.zeros_like, learned))
-    if size == rows.shape[0]:
-        value, gradient = chunk(jnp.int32(0), nothing)
-    else:
-        value, gradient = jax.lax.fori_loop(0, (jnp.sum(drawn) + size - 1) // size, chunk, nothing)
-    return gradient, value
+class _Carry(NamedTuple):
+    state: FitState
+    cuts: _Cuts
+    nll: jax.Array
 
 
 def _gradient_step(
-    ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comparisons, rows: jax.Array, decay: jax.Array
-) -> tuple[FitState, jax.Array]:
-    """One step of every member on one minibatch; returns the summed loss of each member ``[M]``."""
-    learned = (state.params.members, state.params.tie_margin)
+    ensemble: RewardEnsemble, config: FitConfig, carry: _Carry, data: Answers, chosen: dict[str, jax.Array], decay: jax.Array
+) -> _Carry:
+    """One step of every member on one minibatch; adds the summed loss of each member ``[M]``."""
+    params = carry.state.params
+    learned = Learned(params.members, params.tie_margin, carry.cuts.raw)
     found = []
     for i in range(ensemble.members):  # one after the other: each draws other rows
         mine = jax.tree.map(lambda leaf: leaf[i], learned)  # noqa: B023
-        found.append(_member_gradient(ensemble, config, mine, data, data.weight[i], rows))
+        kinds = {k: member_gradient(ensemble, config.noise, mine, k, rows, rows.weight[i], chosen[k]) for k, rows in data.items()}
+        found.append(_total(config, kinds))
     gradient, nll = jax.tree.map(lambda *parts: jnp.stack(parts), *found)
-    count = jnp.maximum(jnp.sum(data.weight[:, rows], axis=1), 1.0)
+    count = jnp.maximum(_total(config, {kind: jnp.sum(rows.weight[:, chosen[kind]], axis=1) for kind, rows in data.items()}), 1.0)
+
+    def mean(g: jax.Array) -> jax.Array:
+        return g / count.reshape(-1, *(1,) * (g.ndim - 1))
 
     def penalised(g: jax.Array, p: jax.Array) -> jax.Array:
-        shape = (-1, *(1,) * (p.ndim - 1))
-        return g / count.reshape(shape) + 2.0 * decay.reshape(shape) * p
+        return mean(g) + 2.0 * decay.reshape(-1, *(1,) * (p.ndim - 1)) * p
 
-    gradient = (jax.tree.map(penalised, gradient[0], learned[0]), gradient[1] / count)
+    slope = (jax.tree.map(penalised, gradient.members, learned.members), mean(gradient.tie_margin))
     with third_party():
-        direction, moments = optimiser().update(gradient, state.optimiser)
-    members, margin = jax.tree.map(lambda p, d: p - config.learning_rate * d, learned, direction)
+        direction, moments = optimiser().update(slope, carry.state.optimiser)
+        turn, cut_moments = optimiser().update(mean(gradient.cuts), carry.cuts.moments)
+    members, margin = jax.tree.map(lambda p, d: p - config.learning_rate * d, (learned.members, learned.tie_margin), direction)
     # without ties the margin falls; much further down it could never be found again, because errors would explain the first ties
     margin = jnp.maximum(margin, LEAST_TIE_MARGIN)
-    return FitState(state.params._replace(members=members, tie_margin=margin), moments), nll
+    state = FitState(params._replace(members=members, tie_margin=margin), moments)
+    return _Carry(state, _Cuts(learned.cuts - config.learning_rate * turn, cut_moments), carry.nll + nll)
 
 
-def _epoch(ensemble: RewardEnsemble, config: FitConfig, data: Comparisons, loop: _Loop) -> tuple[FitState, jax.Array]:
-    """One pass over the training comparisons in random order; returns the mean loss of each member."""
-    trains = jnp.any(data.weight > 0, axis=0)
-    order = jnp.argsort(jax.random.uniform(loop.key, trains.shape) + jnp.where(trains, 0.0, 2.0))
-    size = min(config.batch, trains.shape[0])
-    batches = (jnp.sum(trains) + size - 1) // size
-    # where the batch size does not divide the capacity, the last batch is filled up with a row that counts nowhere
-    data = data._replace(weight=jnp.pad(data.weight, ((0, 0), (0, 1))))
-    order = jnp.pad(order, (0, -order.shape[0] % size), constant_values=trains.shape[0])
+def _epoch(ensemble: RewardEnsemble, config: FitConfig, data: Answers, loop: _Loop) -> tuple[FitState, _Cuts, jax.Array]:
+    """One pass over the training rows in random order; returns the mean loss of each member."""
+    kinds = {kind: shuffled_order(rows, config.batch, kind_key(loop.key, kind)) for kind, rows in data.items()}
+    steps = jnp.max(jnp.stack([order.steps for order in kinds.values()]))
+    # rows that fill up a minibatch count nowhere
+    data = {kind: rows._replace(weight=jnp.pad(rows.weight, ((0, 0), (0, 1)))) for kind, rows in data.items()}
 
-    def step(i: jax.Array, carry: tuple[FitState, jax.Array]) -> tuple[FitState, jax.Array]:
-        rows = jax.lax.dynamic_slice_in_dim(order, i * size, size)
-        state, nll = _gradient_step(ensemble, config, carry[0], data, rows, loop.decay)
-        return state, carry[1] + nll
+    def step(i: jax.Array, carry: _Carry) -> _Carry:
+        chosen = {kind: order.batch(i, steps) for kind, order in kinds.items()}
+        return _gradient_step(ensemble, config, carry, data, chosen, loop.decay)
 
-    state, nll = jax.lax.fori_loop(0, batches, step, (loop.state, jnp.zeros_like(loop.best_loss)))
-    return state, nll / jnp.maximum(jnp.sum(data.weight, axis=1), 1.0)
+    end = jax.lax.fori_loop(0, steps, step, _Carry(loop.state, loop.cuts, jnp.zeros_like(loop.best_loss)))
+    count = _total(config, {kind: jnp.sum(rows.weight, axis=1) for kind, rows in data.items()})
+    return end.state, end.cuts, end.nll / jnp.maximum(count, 1.0)
 
 
-def _log_probs_of(
-    ensemble: RewardEnsemble, config: FitConfig, params: RewardParams, data: Comparisons, index: jax.Array, count: jax.Array
-) -> jax.Array:
-    """``[M, K]`` log-probabilities of the labels of the first ``count`` of the rows ``index``; 0 for all others.
-
-    Args:
-      ensemble: the networks.
-      config: noise.
-      params: to measure.
-      data: with prepared features.
-      index: ``[K]`` rows.
-      count: ``[]`` int32.
-    """
-    size = min(index.shape[0], 2 * _micro_batch(ensemble, config.batch))
-    index = jnp.pad(index, (0, -index.shape[0] % size))
-    margin = jax.nn.softplus(params.tie_margin)[:, None]
-
-    def block(i: jax.Array, found: jax.Array) -> jax.Array:
-        rows = jax.lax.dynamic_slice_in_dim(index, i * size, size)
-        features, mask = data.features[rows], data.mask[rows]
-        outputs = ensemble.outputs(params, features.reshape(mask.size, *features.shape[3:])).reshape(-1, *mask.shape)
-        sums = jnp.sum(jnp.where(mask[None], outputs, 0.0), axis=-1)
-        part = preference_log_prob(sums[:, :, 0] - sums[:, :, 1], data.label[rows][None], margin, config.noise)
-        return jax.lax.dynamic_update_slice_in_dim(found, part, i * size, axis=1)
-
-    found = jax.lax.fori_loop(0, (count + size - 1) // size, block, jnp.zeros((ensemble.members, index.shape[0]), jnp.float32))
-    return jnp.where((jnp.arange(index.shape[0]) < count)[None], found, 0.0)[:, : data.label.shape[0]]
+def _total(config: FitConfig, parts: Mapping[str, TreeT]) -> TreeT:
+    """The sum over kinds by their weights."""
+    weighted = [jax.tree.map(lambda leaf: leaf * config.weights.of(kind), part) for kind, part in parts.items()]  # noqa: B023
+    total: TreeT = jax.tree.map(lambda first, *others: sum(others, first), *weighted)
+    return total
 
 
-def _keep(better: jax.Array, new: RewardParams, old: RewardParams) -> RewardParams:
+def _holdout_loss(ensemble: RewardEnsemble, config: FitConfig, data: Answers, learned: Learned) -> jax.Array:
+    """``[M]`` weighted mean over the hold-out; 0 where there is none."""
+    sums, counts = {}, {}
+    for kind, rows in data.items():
+        count = jnp.sum(rows.holdout)
+        found = log_probs_of(ensemble, config.noise, learned, kind, rows, jnp.argsort(~rows.holdout), count)
+        sums[kind], counts[kind] = -jnp.sum(found, axis=1), count.astype(jnp.float32)
+    return _total(config, sums) / jnp.maximum(_total(config, counts), 1.0)
+
+
+def _keep(better: jax.Array, new: PyTree, old: PyTree) -> PyTree:
     """Each member's newer weights where they are better."""
 
     def pick(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.where(better.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
-    members, margin = jax.tree.map(pick, (new.members, new.tie_margin), (old.members, old.tie_margin))
-    return new._replace(members=members, tie_margin=margin)
+    return jax.tree.map(pick, new, old)
+
+
+def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Answers, key: jax.Array) -> tuple[FitState, FitReport]:
+    """Fits all members until their hold-out loss stops falling; keeps each member's best weights. The key is consumed.
+
+    Args:
+      ensemble: the networks.
+      config: how; kinds of weight 0 are left out.
+      state: of the last fit, or `initial_state`. It is donated: use what is returned.
+      data: rows by kind.
+      key: for the order of rows.
+
+    Raises:
+      ValueError: no kind counts.
+    """
+    counted = {kind: rows for kind, rows in data.items() if config.weights.of(kind) > 0}
+    if not counted:
+        raise ValueError(f"nothing to fit to: kinds {sorted(data)} have no rows or no weight")
+    cuts = jnp.zeros((ensemble.members, 0, STARS - 1), jnp.float32)
+    if "rating" in counted:
+        cuts = raw_cuts(_first_cuts(ensemble, state.params, counted["rating"]))
+    fitted: tuple[FitState, FitReport] = _fit(ensemble, config, state, cuts, counted, key)
+    return fitted
+
+
+def _first_cuts(ensemble: RewardEnsemble, params: RewardParams, rows: Rows) -> Any:
+    """``[M, A, STARS - 1]`` where cut-points begin; ``A`` is padded, so that programs are compiled once."""
+    used = np.flatnonzero(np.asarray(rows.weight).any(axis=0))
+    annotator, stars = np.asarray(rows.annotator), np.asarray(rows.label)
+    returns = np.asarray(_returns(ensemble, params, rows))[:, :, 0]
+    size = (-(-(int(annotator.max()) + 1) // _RATERS) * _RATERS, STARS)
+    return fitted_cuts(returns[:, used], stars[used], annotator[used], np.asarray(rows.weight)[:, used], size)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2,))
-def fit(ensemble: RewardEnsemble, config: FitConfig, state: FitState, data: Comparisons, key: jax.Array) -> tuple[FitState, FitReport]:
-    """Fits all members until their hold-out loss stops falling; keeps each member's best weights. The key is consumed.
-
-    ``state`` is donated: use what is returned.
-    """
-    prepared = data._replace(features=ensemble.prepared(state.params, data.features))
-    index = jnp.argsort(~data.holdout)
-    held_count = jnp.sum(data.holdout)
+def _fit(
+    ensemble: RewardEnsemble, config: FitConfig, state: FitState, cuts: jax.Array, data: Answers, key: jax.Array
+) -> tuple[FitState, FitReport]:
+    ready = prepared(ensemble, state.params, data)
+    measured = jnp.any(jnp.stack([jnp.any(rows.holdout) for rows in data.values()]))
     zeros = jnp.zeros((ensemble.members,), jnp.float32)
 
-    def holdout_loss(params: RewardParams) -> jax.Array:
-        """``[M]`` mean over the hold-out; 0 where there is none."""
-        return -jnp.sum(_log_probs_of(ensemble, config, params, prepared, index, held_count), axis=1) / jnp.maximum(held_count.astype(jnp.float32), 1.0)
+    def holdout_loss(params: RewardParams, cuts: jax.Array) -> jax.Array:
+        return _holdout_loss(ensemble, config, ready, Learned(params.members, params.tie_margin, cuts))
 
-    start = holdout_loss(state.params)
-    first = _Loop(state, state.params, start, zeros, zeros + config.weight_decay, jnp.int32(0), jnp.int32(0), key)
+    start = holdout_loss(state.params, cuts)
+    began = _Cuts(cuts, optimiser().init(cuts))
+    first = _Loop(state, began, state.params, cuts, start, zeros, zeros + config.weight_decay, jnp.int32(0), jnp.int32(0), key)
 
     def go_on(loop: _Loop) -> jax.Array:
         return (loop.epoch < config.max_epochs) & (loop.stale < config.patience)
 
     def body(loop: _Loop) -> _Loop:
         key, this = jax.random.split(loop.key)
-        state, train = _epoch(ensemble, config, prepared, loop._replace(key=this))
-        held = holdout_loss(state.params)
-        measured = held_count > 0
+        state, cuts, train = _epoch(ensemble, config, ready, loop._replace(key=this))
+        held = holdout_loss(state.params, cuts.raw)
         better = (held < loop.best_loss) | ~measured
         gained = jnp.any(held < loop.best_loss * (1.0 - config.least_gain)) | ~measured
-        best = _keep(better, state.params, loop.best)
+        mine, old = state.params, loop.best
+        members, margin, kept = _keep(better, (mine.members, mine.tie_margin, cuts.raw), (old.members, old.tie_margin, loop.best_cuts))
+        best = mine._replace(members=members, tie_margin=margin)
         ratio = held / jnp.maximum(train, 1e-6)
         factor = jnp.where(ratio > config.overfit_high, 1.3, jnp.where(ratio < config.overfit_low, 1 / 1.3, 1.0))
         decay = jnp.clip(loop.decay * jnp.where(measured, factor, 1.0), 1e-6, 1e-1)
         stale = jnp.where(gained, 0, loop.stale + 1)
-        return _Loop(state, best, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
+        return _Loop(state, cuts, best, kept, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
 
     end = jax.lax.while_loop(go_on, body, first)
-    every = jnp.arange(data.label.shape[0])
-    kept = _log_probs_of(ensemble, config, end.best, prepared, every, jnp.int32(len(every)))
-    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, kept)
+    learned = Learned(end.best.members, end.best.tie_margin, end.best_cuts)
+    found = {}
+    for kind, rows in ready.items():
+        every = jnp.arange(rows.holdout.shape[0])
+        found[kind] = log_probs_of(ensemble, config.noise, learned, kind, rows, every, jnp.int32(len(every)))
+    report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, found, ascending(end.best_cuts))
     return FitState(end.best, end.state.optimiser), report
+
+
+_returns = jax.jit(returns_of, static_argnums=0)

@@ -14,7 +14,7 @@ from rlhf_games.feedback.labels import PairLabel
 from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipBatch, ClipReader
-from rlhf_games.reward.dataset import GROWS_BY, PairDataset
+from rlhf_games.reward.dataset import GROWS_BY, AnswerDataset
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, with_feature_scale
 from rlhf_games.reward.holdout import bootstrap_counts
 
@@ -43,48 +43,51 @@ def watched(reader: ClipReader) -> Watched:
 
 
 @pytest.fixture
-def data(watched: Watched, model: Model) -> PairDataset:
-    return PairDataset(watched, model[0], 4, 2, seed=0, holdout=0.0, bootstrap=False)
+def data(watched: Watched, model: Model) -> AnswerDataset:
+    return AnswerDataset(watched, model[0], 4, 2, seed=0, holdout=0.0, bootstrap=False)
 
 
-def test_rows_hold_what_was_seen(data: PairDataset, label: Make, reader: ClipReader, clips: list[Clip]) -> None:
+def test_rows_hold_what_was_seen(data: AnswerDataset, label: Make, reader: ClipReader, clips: list[Clip]) -> None:
     short = Clip((Segment(clips[0].segments[0].replay_id, 10, 2),))
     data.update([label(3, 4, 5, "tie"), label(1, short, 3, "second"), label(2, 1, 2)])
-    rows = data.comparisons()
+    rows = data.rows()["preference"]
     assert [entry.query_id for entry in data.labels] == [1, 2, 3]
     assert rows.label[:3].tolist() == [SECOND, FIRST, TIE]
-    assert rows.mask[0, 0].tolist() == [True, True, False, False]
-    assert rows.mask[:3].sum() == 2 + 5 * 4
+    mask = rows.clips.mask[rows.places]
+    assert mask[0, 0].tolist() == [True, True, False, False]
+    assert mask[:3].sum() == 2 + 5 * 4
     batch = reader.read([short, clips[3]], 4)
     # `flat` networks see the observation and its change
-    np.testing.assert_array_equal(rows.features[0, :, :, 0], batch.observation[..., 0])
+    features = rows.clips.features(rows.places[0])
+    np.testing.assert_array_equal(features[:, :, 0], batch.observation[..., 0])
     change = (batch.next_observation - batch.observation)[..., 0]
-    np.testing.assert_array_equal(rows.features[0, :, :, 1], change)
+    np.testing.assert_array_equal(features[:, :, 1], change)
     np.testing.assert_array_equal(data.returns()[0], batch.reward.sum(1))
     assert data.features_flat().shape == (2 + 5 * 4, 2)
 
 
-def test_padding_and_weights(data: PairDataset, label: Make) -> None:
+def test_padding_and_weights(data: AnswerDataset, label: Make) -> None:
     data.update([label(1, 0, 1, strength=2), label(2, 2, 3)])
-    rows = data.comparisons()
+    rows = data.rows()["preference"]
     assert rows.weight.shape == (2, GROWS_BY)
     np.testing.assert_array_equal(rows.weight[:, :2], 1.0)  # strength 2 weighs the same
     assert not np.asarray(rows.weight)[:, 2:].any()
-    assert not np.asarray(rows.mask)[2:].any()
+    assert not np.asarray(rows.clips.mask)[4:].any()
     assert not np.asarray(rows.holdout).any()
-    assert data.comparisons() is rows
+    assert data.rows()["preference"] is rows
 
 
-def test_capacity_grows_in_steps(data: PairDataset, label: Make) -> None:
+def test_capacity_grows_in_steps(data: AnswerDataset, label: Make) -> None:
     entries = [label(query, query % 36, (query + 1) % 36) for query in range(1, GROWS_BY + 2)]
-    assert data.comparisons().label.shape == (GROWS_BY,)
     data.update(entries[:GROWS_BY])
-    assert data.comparisons().label.shape == (GROWS_BY,)
+    assert data.rows()["preference"].label.shape == (GROWS_BY,)
     data.update(entries)
-    assert data.comparisons().features.shape == (2 * GROWS_BY, 2, 4, 2)
+    rows = data.rows()["preference"]
+    assert rows.places.shape == (2 * GROWS_BY, 2)
+    assert rows.clips.content.shape == (4 * GROWS_BY, 4, 2)
 
 
-def test_a_clip_is_read_once_and_dropped_with_its_last_label(data: PairDataset, watched: Watched, label: Make) -> None:
+def test_a_clip_is_read_once_and_dropped_with_its_last_label(data: AnswerDataset, watched: Watched, label: Make) -> None:
     first, second = label(1, 0, 1), label(2, 1, 2)
     assert data.update([first])
     assert data.update([second, first])
@@ -98,10 +101,10 @@ def test_a_clip_is_read_once_and_dropped_with_its_last_label(data: PairDataset, 
     assert len(data) == 0
     assert data.returns().shape == (0, 2)
     assert data.features_flat().shape == (0, 2)
-    assert not np.asarray(data.comparisons().weight).any()
+    assert data.rows() == {}
 
 
-def test_too_long_clips_are_refused_and_change_nothing(data: PairDataset, label: Make, clips: list[Clip]) -> None:
+def test_too_long_clips_are_refused_and_change_nothing(data: AnswerDataset, label: Make, clips: list[Clip]) -> None:
     data.update([label(1, 0, 1)])
     with pytest.raises(UserError, match="5 steps does not fit into 4"):
         data.update([label(1, 0, 1), label(2, 2, Clip((Segment(clips[3].segments[0].replay_id, 0, 5),)))])
@@ -110,10 +113,10 @@ def test_too_long_clips_are_refused_and_change_nothing(data: PairDataset, label:
 
 
 def test_hold_out_rows_never_train_and_members_differ(reader: ClipReader, model: Model, label: Make) -> None:
-    data = PairDataset(reader, model[0], 4, 2, seed=1, holdout=0.5, bootstrap=True)
+    data = AnswerDataset(reader, model[0], 4, 2, seed=1, holdout=0.5, bootstrap=True)
     entries = [label(query, 2 * query, 2 * query + 1) for query in range(18)]
     data.update(entries)
-    rows = data.comparisons()
+    rows = data.rows()["preference"]
     np.testing.assert_array_equal(rows.holdout[:18], data.holdout)
     assert 0 < data.holdout.sum() < 18
     expected = np.where(data.holdout, 0.0, bootstrap_counts(1, 2, [entry.answer_id for entry in entries]))
@@ -122,12 +125,12 @@ def test_hold_out_rows_never_train_and_members_differ(reader: ClipReader, model:
 
 
 def test_one_member_is_not_resampled(reader: ClipReader, coins: Any, label: Make, model: Model) -> None:
-    data = PairDataset(reader, model[0], 4, 1, seed=1, holdout=0.0, bootstrap=True)
+    data = AnswerDataset(reader, model[0], 4, 1, seed=1, holdout=0.0, bootstrap=True)
     data.update([label(query, query, query + 1) for query in range(20)])
-    np.testing.assert_array_equal(data.comparisons().weight[:, :20], 1.0)
+    np.testing.assert_array_equal(data.rows()["preference"].weight[:, :20], 1.0)
 
 
-def test_features_are_what_the_ensemble_takes(data: PairDataset, label: Make, model: Model) -> None:
+def test_features_are_what_the_ensemble_takes(data: AnswerDataset, label: Make, model: Model) -> None:
     data.update([label(1, 0, 1)])
     ensemble, params = model
     features = data.features_flat()

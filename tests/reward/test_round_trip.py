@@ -18,9 +18,10 @@ from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.replay import Replay
-from rlhf_games.reward.dataset import PairDataset
+from rlhf_games.reward.dataset import AnswerDataset
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
-from rlhf_games.reward.fit import Comparisons, log_probs
+from rlhf_games.reward.gradient import log_probs
+from rlhf_games.reward.rows import Rows
 from rlhf_games.rollout.device import Transition
 
 Model = tuple[RewardEnsemble, RewardParams]
@@ -34,16 +35,16 @@ class Judge:
         self.ensemble, self.params = model
         [self.query_id] = store.post_queries([QueryDraft("preference", pair, display=display, wanted=5)])
         self.labels = LabelReader(store)
-        self.data = PairDataset(reader, self.ensemble, 4, 2, 0, 0.0, bootstrap=False)
+        self.data = AnswerDataset(reader, self.ensemble, 4, 2, 0, 0.0, bootstrap=False)
 
     def say(self, choice: Any, annotator: str = "ann", strength: int = 1) -> int:
         self.store.lease(annotator)
         return self.store.answer(self.query_id, annotator, Preference(choice, strength), 1.0, 2.0, str(uuid.uuid4()))
 
-    def learn(self) -> Comparisons:
+    def learn(self) -> Rows | None:
         self.labels.poll()
         self.data.update(self.labels.labels)
-        return self.data.comparisons()
+        return self.data.rows().get("preference")
 
     def difference(self) -> tuple[float, Any]:
         """r(left) - r(right) of what was shown, and its gradient; read and encoded by the test itself."""
@@ -60,9 +61,11 @@ class Judge:
     def push(self) -> float:
         """How fast r(left) - r(right) grows along the downhill direction of the fit's loss."""
         data = self.learn()
+        if data is None:
+            return 0.0
 
         def loss(members: Any) -> jax.Array:
-            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), data, 0.1) * data.weight)
+            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), "preference", data, 0.1) * data.weight)
 
         downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
         parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, self.difference()[1])
@@ -120,7 +123,7 @@ def test_cannot_tell_teaches_nothing(judge: Callable[..., Judge]) -> None:
     asked = judge()
     asked.say("unsure")
     assert asked.push() == 0.0
-    assert not np.asarray(asked.learn().weight).any()
+    assert asked.learn() is None
     assert asked.labels.answered == 1
 
 
@@ -133,5 +136,7 @@ def test_two_annotators_count_twice_and_taking_back_counts_once(judge: Callable[
     asked.store.retract(second, "ben")
     assert asked.push() == pytest.approx(one, rel=1e-4)
     asked.say("right", "cleo")
-    assert asked.learn().label.shape == (256,)
+    rows = asked.learn()
+    assert rows is not None
+    assert rows.label.shape == (256,)
     assert sorted(label.kind for label in asked.labels.labels) == ["first", "second"]

@@ -142,13 +142,14 @@ def fit_seconds(inputs: int) -> float:
     import jax
     import jax.numpy as jnp
 
-    from rlhf_games.reward.fit import Comparisons, FitConfig, fit, initial_state
+    from rlhf_games.reward.fit import FitConfig, fit, initial_state
+    from rlhf_games.reward.rows import pair_rows
 
     ensemble, params = _vector_ensemble(inputs)
     keys = jax.random.split(jax.random.key(2), 3)
     features = jax.random.normal(keys[0], (FIT_PAIRS, 2, FIT_STEPS, inputs))
     returns = features[..., 0].sum(axis=-1)
-    data = Comparisons(
+    rows = pair_rows(
         features=features,
         mask=jnp.ones((FIT_PAIRS, 2, FIT_STEPS), bool),
         label=(returns[:, 1] > returns[:, 0]).astype(jnp.int32),
@@ -161,7 +162,7 @@ def fit_seconds(inputs: int) -> float:
     for _ in range(3):  # the first compiles
         state = initial_state(params)
         begin = time.perf_counter()
-        _, report = fit(ensemble, config, state, data, keys[2])
+        _, report = fit(ensemble, config, state, {"preference": rows}, keys[2])
         epochs = int(report.epochs)
         seconds.append(time.perf_counter() - begin)
         assert epochs == FIT_EPOCHS
