@@ -130,7 +130,7 @@ def measure(
       holdout: ``[n]`` bool.
       noise: ε, as in `report`.
       scale: ``[M]`` what each member's output is divided by (``RewardParams.scale``).
-      true_returns: ``[n, 2]`` where known (``PairDataset.returns``); also ranks the hold-out's clips.
+      true_returns: ``[n, 2]`` where known (``AnswerDataset.returns``); also ranks the hold-out's clips.
       current: ``[M, B]`` raw predicted returns of the current policy's clips, of the same length.
     """
     returns, holdout, unit = np.asarray(returns), np.asarray(holdout), np.asarray(scale)[:, None]

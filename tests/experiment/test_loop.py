@@ -77,7 +77,7 @@ def test_a_run_that_stopped_at_any_iteration_goes_on_to_the_same_end(make_loop: 
         assert labels(resumed) == labels(whole)
         assert playing(resumed) == playing(whole)
         if stop < experiment.iterations:  # nothing left to fit: the data is not read again
-            same(resumed.data.comparisons(), whole.data.comparisons())
+            same(resumed.data.rows(), whole.data.rows())
 
 
 def test_stopping_while_it_waits_for_a_person_loses_nothing(make_loop: MakeLoop) -> None:

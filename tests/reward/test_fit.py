@@ -13,7 +13,7 @@ from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
 from rlhf_games.reward.fit import LEAST_TIE_MARGIN, FitConfig, fit, initial_state
 from rlhf_games.reward.gradient import clip_returns, log_probs
-from rlhf_games.reward.rows import Answers, Rows, pair_rows
+from rlhf_games.reward.rows import Rows, pair_rows
 
 Model = tuple[RewardEnsemble, RewardParams]
 HEADS, TAILS = np.array([1.0, 0.0], np.float32), np.array([-1.0, 0.0], np.float32)
@@ -74,7 +74,9 @@ def test_what_has_no_weight_changes_nothing(model: Model) -> None:
     clean = comparisons([FIRST] * 100)
     content = clean.clips.content.at[200:].set(9.0).at[:, 1].set(7.0)
     dirty = clean._replace(clips=clean.clips._replace(content=content), label=clean.label.at[100:].set(TIE))
-    fitted = [fit(model[0], config, initial_state(model[1]), {"preference": data}, jax.random.key(2))[0].params.members for data in (clean, dirty)]
+    key = jax.random.key(2)
+    data = [{"preference": rows} for rows in (clean, dirty)]
+    fitted = [fit(model[0], config, initial_state(model[1]), rows, key)[0].params.members for rows in data]
     for a, b in zip(*(jax.tree.leaves(members) for members in fitted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert (np.asarray(jax.tree.leaves(fitted[0])[0]) != np.asarray(jax.tree.leaves(model[1].members)[0])).any()

@@ -47,7 +47,8 @@ def test_ties_alone_teach_nothing() -> None:
 
 def test_what_every_member_saw_is_not_held_against_the_model() -> None:
     known = skill(np.zeros((3, 1)), np.zeros((3, 1), bool), np.array([FIRST]), 0.0)
-    assert known.answers == 0 and known.convinces(2.0)
+    assert known.answers == 0
+    assert known.convinces(2.0)
 
 
 def test_the_guess_allows_for_the_same_errors_as_the_model() -> None:
