@@ -39,6 +39,8 @@ APART = 1.5
 """Seconds of play between two questions about one episode, at least."""
 _LONGEST = 2_000
 """Decisions of an episode that are looked through: the later ones of very long episodes are left out."""
+_UNDONE = 20
+"""Answers that can be asked again: each keeps its episode in memory."""
 _LEASE_SECONDS = 600.0
 _LOOK_EVERY = 3.0
 LEAD = 2.0
@@ -84,7 +86,7 @@ class AdviseSession:
         self._begun = False
         self._queries_at = now()
         self._remark: Remark | None = None
-        self._history: list[tuple[Remark, Still]] = []
+        self._history: deque[tuple[Remark, Still]] = deque(maxlen=_UNDONE)
         self._undone: tuple[Remark, Still] | None = None
         self.current: Still | None = None
         self.phase: Phase = "waiting"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -31,6 +32,8 @@ Choosing: TypeAlias = Literal["", "what-if", "teach"]
 
 DWELL = 1.0
 """Seconds for which a person who stands still at a decision has looked at what is shown of it: that is a question too."""
+_SALIENT = 256
+"""Decisions of which it stays known what the reward model looks at."""
 _EVALUATION = 0.5
 """How much a mark says; a strong one says twice as much."""
 
@@ -67,7 +70,7 @@ class AskSession:
         """Whether one is being played."""
         self.notice = ""
         self._seat = 0
-        self._salient: dict[tuple[str, int, int, str], Saliency] = {}
+        self._salient: OrderedDict[tuple[str, int, int, str], Saliency] = OrderedDict()
         self._looking: tuple[str, int, int, str] | None = None
         self._trying: tuple[int, int, int] | None = None
         self._here: tuple[object, ...] = ()
@@ -358,6 +361,8 @@ class AskSession:
 
         def found(what: Saliency) -> None:
             self._salient[place], self._looking = what, None
+            if len(self._salient) > _SALIENT:
+                self._salient.popitem(last=False)
 
         def failed(error: BaseException) -> None:
             self._looking, self.overlay = None, False

@@ -109,4 +109,5 @@ def _blurred(observation: NDArray[Any], masks: NDArray[np.float32]) -> NDArray[A
     sharp = observation.astype(np.float32)
     soft = gaussian_filter(sharp, (_BLUR, _BLUR, 0))
     mixed = sharp[None] + masks[..., None] * (soft - sharp)[None]
-    return np.rint(mixed).astype(observation.dtype) if observation.dtype == np.uint8 else mixed.astype(observation.dtype)
+    blurred: NDArray[Any] = (np.rint(mixed) if observation.dtype == np.uint8 else mixed).astype(observation.dtype)
+    return blurred

@@ -189,6 +189,27 @@ def test_branches_are_plain_re_simulations(name: str, tmp_path: Path) -> None:
     assert play_on(tape, mind, t, 0, None).actions.tolist() == found.policy.actions.tolist(), "again the same"
 
 
+@pytest.mark.parametrize("name", ["minatar/space_invaders", "board/connect_four"])
+def test_a_game_knows_where_its_board_lies_in_the_picture(name: str) -> None:
+    game = load_game(name)
+    assert game.spec.board_in_frame is not None
+    top, left, height, width = game.spec.board_in_frame
+    session, changed = game.open(1), 0
+    for t in range(12):
+        seen, picture = session.timestep.observation[0], session.frames()[-1]
+        after = session.step(np.full(game.spec.players, t % 3, np.int32))
+        other = session.frames()[-1]
+        rows, columns = seen.shape[:2]
+        part = (picture != other).any(-1)[top : top + height, left : left + width]
+        cells = part.reshape(rows, height // rows, columns, width // columns).any((1, 3))
+        moved = (seen != after.observation[0]).any(-1)
+        assert (cells[moved]).all(), "what changes on the board changes in its cell of the picture"
+        changed += int(moved.sum())
+        if after.terminated:
+            break
+    assert changed > 3
+
+
 # Saliency
 
 
