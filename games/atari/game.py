@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from rlhf_games.core import joystick
 from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.core.game import GameSpec, HostBatch, Session
 from rlhf_games.core.spaces import Discrete, Observation
@@ -20,13 +21,6 @@ __all__ = ["Atari", "Options", "make"]
 
 _WIDTH = 160
 _VERSION = "1"
-_ACTIONS = (
-    "noop", "fire", "up", "right", "left", "down", "up-right", "up-left", "down-right", "down-left", "up-fire", "right-fire", "left-fire",
-    "down-fire", "up-right-fire", "up-left-fire", "down-right-fire", "down-left-fire",
-)  # fmt: skip
-"""ALE's action codes 0 to 17."""
-_KEYS = {"fire": "space", "up": "up", "down": "down", "left": "left", "right": "right"}
-_BUTTONS = {"fire": "a", "up": "dpup", "down": "dpdown", "left": "dpleft", "right": "dpright"}
 _SHOWS_END = (
     "the observation after an end starts a new episode: only its newest picture is not black, and score, lives and positions are those "
     "of a start"
@@ -50,7 +44,7 @@ class Atari:
     def spec(self) -> GameSpec:
         """The game's description; made from data alone, no emulator is started."""
         options = self._options
-        meanings = tuple(_ACTIONS[code] for code in self._codes)
+        meanings = tuple(joystick.ACTIONS[code] for code in self._codes)
         colours = ("grey",) if options.grayscale else ("red", "green", "blue")
         ages = [f" {k} decisions ago" if k else " now" for k in reversed(range(options.frame_stack))]
         shape = (options.screen_size, options.screen_size, options.frame_stack * len(colours))
@@ -64,10 +58,9 @@ class Atari:
             turn_based=False,
             aim=self._card["aim"],
             options=dataclasses.asdict(options),
-            keys=_controls(meanings, _KEYS),
-            buttons=_controls(meanings, _BUTTONS),
-            # Two games have no action that does nothing; there the first one stands in.
-            idle_action=meanings.index("noop") if "noop" in meanings else 0,
+            keys=joystick.keys(meanings),
+            buttons=joystick.buttons(meanings),
+            idle_action=joystick.idle(meanings),  # two games have none that does nothing
             hides_score=_table("masks.toml").get(self._rom, {"hides": "nothing: this game has no mask, hide_score is refused"})["hides"],
             shows_end=_SHOWS_END,
             frame_shape=(self._card["height"], _WIDTH),
@@ -94,16 +87,6 @@ class Atari:
                 f"games with a mask: {', '.join(sorted(masks))} (add one in games/atari/masks.toml)"
             )
         return Mask(masks[self._rom]["rectangles"], self._card["height"], _WIDTH, self._options.screen_size)
-
-
-def _controls(meanings: tuple[str, ...], names: dict[str, str]) -> dict[str, int]:
-    """Which keys held together mean which action: fire first, then directions (``"space+up+right"``)."""
-    chords = {}
-    for index, meaning in enumerate(meanings):
-        parts = sorted(meaning.split("-"), key=lambda part: part != "fire")
-        if meaning != "noop":
-            chords["+".join(names[part] for part in parts)] = index
-    return chords
 
 
 @lru_cache(maxsize=4)
