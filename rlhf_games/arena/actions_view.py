@@ -8,10 +8,12 @@ from typing import NamedTuple
 from pygame import Rect
 
 from rlhf_games.arena import theme
-from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pen import Pen, cap
 from rlhf_games.arena.pick import DIGITS
 
 ACTION = "action "
+CROWDED = 12
+"""More actions than this are shown in two columns."""
 
 
 class Bars(NamedTuple):
@@ -42,26 +44,55 @@ def keys_of(chords: Mapping[frozenset[str], int], count: int) -> tuple[tuple[str
     return tuple(found)
 
 
+def crowded(count: int) -> bool:
+    """Whether so many actions need two columns, and a wider panel."""
+    return count > CROWDED
+
+
 def paint_bars(pen: Pen, area: Rect, bars: Bars) -> None:
     """Paints them from the top of ``area`` downwards; each row can be clicked."""
     count = len(bars.meanings)
-    row = min(pen.px(36), area.h // max(1, count))
-    names = area.w * 2 // 5 if not bars.choosing else area.w * 3 // 5
-    style = "small" if row >= pen.px(24) else "label"
-    for number, meaning in enumerate(bars.meanings):
-        rect = Rect(area.x, area.y + number * row, area.w, row)
-        y = rect.centery
+    columns = 2 if crowded(count) else 1
+    rows, gap = -(-count // columns), pen.px(18)
+    row = min(pen.px(36), area.h // max(1, rows))
+    width = (area.w - (columns - 1) * gap) // columns
+    for number in range(count):
+        rect = Rect(area.x + number // rows * (width + gap), area.y + number % rows * row, width, row)
         if bars.wanted == number:
             pen.box(rect, theme.RAISED, theme.BLUE, 6, 1.5)
         pen.click(rect, f"{ACTION}{number}")
-        x = rect.x + pen.px(6)
-        if row >= pen.px(30):
-            caps = bars.keys[number] if bars.choosing and bars.keys[number] else DIGITS[number : number + 1]
-            for key in caps:
-                x = pen.keycap((x, y), key, theme.TEXT if bars.legal[number] else theme.LINE).right + pen.px(4)
-        colour = theme.TEXT if bars.legal[number] else theme.LINE
-        pen.text((x + pen.px(4), y), meaning, style, colour, "midleft", rect.x + names - x - pen.px(4))  # type: ignore[arg-type]
-        _paint_bar(pen, Rect(rect.x + names, rect.y, rect.w - names, row), bars, number)
+        (_paint_small if columns > 1 else _paint_row)(pen, rect, bars, number)
+
+
+def _paint_row(pen: Pen, rect: Rect, bars: Bars, number: int) -> None:
+    """The key or digit, what it means, and the bar."""
+    x, y = rect.x + pen.px(6), rect.centery
+    colour = theme.TEXT if bars.legal[number] else theme.LINE
+    if rect.h >= pen.px(30):
+        for key in _caps(bars, number):
+            x = pen.keycap((x, y), key, colour).right + pen.px(4)
+    names = rect.x + (rect.w * 3 // 5 if bars.choosing else rect.w * 2 // 5)
+    pen.text((x + pen.px(4), y), bars.meanings[number], "small", colour, "midleft", names - x - pen.px(4))
+    _paint_bar(pen, Rect(names, rect.y, rect.right - names, rect.h), bars, number)
+
+
+def _paint_small(pen: Pen, rect: Rect, bars: Bars, number: int) -> None:
+    """The same where there is little room: keys in place of the bar while an action is asked for."""
+    y, colour = rect.centery, theme.TEXT if bars.legal[number] else theme.LINE
+    x = rect.x + pen.px(22)
+    if number < len(DIGITS):
+        pen.text((rect.x, y), DIGITS[number], "label", theme.MUTED, "midleft")
+    keys = " ".join(cap(key) for key in bars.keys[number]) if bars.choosing else ""
+    names = rect.right - pen.text_width(keys, "label") - pen.px(8) if keys else rect.x + rect.w * 3 // 5
+    pen.text((x, y), bars.meanings[number], "label", colour, "midleft", max(1, names - x))
+    if bars.choosing:
+        pen.text((rect.right, y), keys, "label", theme.MUTED, "midright")
+    else:
+        _paint_bar(pen, Rect(names, rect.y, rect.right - names, rect.h), bars, number)
+
+
+def _caps(bars: Bars, number: int) -> tuple[str, ...]:
+    return bars.keys[number] if bars.choosing and bars.keys[number] else DIGITS[number : number + 1]
 
 
 def _paint_bar(pen: Pen, rect: Rect, bars: Bars, number: int) -> None:
@@ -75,7 +106,7 @@ def _paint_bar(pen: Pen, rect: Rect, bars: Bars, number: int) -> None:
     if bars.probabilities is None:
         return
     share = bars.probabilities[number]
-    percent = pen.px(54)
+    percent = pen.px(46)
     bar = Rect(rect.x + 3 * size, y - pen.px(7), rect.w - 3 * size - percent, pen.px(14))
     if bar.w > 0:
         pen.bar(bar, share)

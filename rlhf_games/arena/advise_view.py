@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pygame import Rect
 
 from rlhf_games.arena import theme
-from rlhf_games.arena.actions_view import Bars, action_of, keys_of, paint_bars
+from rlhf_games.arena.actions_view import Bars, action_of, crowded, keys_of, paint_bars
 from rlhf_games.arena.advising import AdviseSession
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, Keymap, Press
@@ -135,14 +135,15 @@ class AdviseView:
         assert still is not None
         assert shown is not None
         t, number = shown
-        side, gap = canvas.px(400), canvas.px(16)
+        bars = self._bars()
+        side, gap = canvas.px(600 if bars is not None and crowded(len(bars.meanings)) else 400), canvas.px(16)
         strip = still.tape.pictures(t)
         key = (still.tape.replay.id, t, number)
         draw_picture(canvas, "picture", Rect(stage.x, stage.y, stage.w - side - gap, stage.h), key, strip.shape[1:], lambda: strip[number])
-        bars = self._bars()
         panel = Rect(stage.right - side, stage.y, side, stage.h)
+        seat = f" · SEAT {still.seat}" if still.tape.spec.players > 1 else ""
         unsure = next(command.keys[:1] for command in self.commands if command.name == "unsure")
-        canvas.part("panel", panel, (bars, session.phase, unsure), lambda pen: _paint_panel(pen, bars, unsure))
+        canvas.part("panel", panel, (bars, session.phase, unsure, still.seat), lambda pen: _paint_panel(pen, bars, unsure, seat))
 
     def _bars(self) -> Bars | None:
         still = self.session.current
@@ -169,10 +170,10 @@ def _paint_heading(pen: Pen, words: str, aim: str) -> None:
     pen.paragraph((0, pen.px(42)), aim, pen.area.w, 2, "small")
 
 
-def _paint_panel(pen: Pen, bars: Bars | None, unsure: tuple[str, ...]) -> None:
+def _paint_panel(pen: Pen, bars: Bars | None, unsure: tuple[str, ...], seat: str) -> None:
     pen.box(pen.area)
     pad, last = pen.px(20), pen.px(44)
-    pen.text((pad, pen.px(16)), "PRESS ONE KEY", "label", theme.MUTED)
+    pen.text((pad, pen.px(16)), f"PRESS ONE KEY{seat}", "label", theme.MUTED)
     pen.hint((pad + pen.px(6), pen.area.bottom - last // 2 - pen.px(8)), unsure, "can't tell", "unsure", theme.TEXT)
     if bars is not None:
         paint_bars(pen, Rect(pad, pen.px(48), pen.area.w - 2 * pad, pen.area.h - pen.px(64) - last), bars)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pygame import Rect
 
 from rlhf_games.arena import theme
-from rlhf_games.arena.actions_view import action_of
+from rlhf_games.arena.actions_view import action_of, crowded
 from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.canvas import Canvas
@@ -19,6 +19,7 @@ from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, 
 from rlhf_games.arena.salient_view import lit
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next, View
+from rlhf_games.core.spaces import Discrete
 
 COMMANDS = (
     Command("back1", ("left", "pad:dpleft"), "one decision back"),
@@ -237,7 +238,9 @@ class AskView:
         if session.fork is not None:
             draw_fork(canvas, stage, session)
             return
-        height, side, gap = canvas.px(HEIGHT), canvas.px(440), canvas.px(GAP)
+        actions = session.reel.tape.spec.actions
+        wide = isinstance(actions, Discrete) and crowded(actions.n)
+        height, side, gap = canvas.px(HEIGHT), canvas.px(600 if wide else 440), canvas.px(GAP)
         above = stage.h - height - gap
         self._draw_state(canvas, Rect(stage.x, stage.y, stage.w - side - gap, above))
         draw_thoughts(canvas, Rect(stage.right - side, stage.y, side, above), session, self._keymap, self._now())

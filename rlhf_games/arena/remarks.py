@@ -87,6 +87,8 @@ class Remarks:
         self._look_at = now()
         self.looked = False
         """Whether what was said before is known."""
+        self._changes = 0
+        self._marks: tuple[tuple[str, int], tuple[Mark, ...]] = (("", -1), ())
 
     # What the person does
 
@@ -100,6 +102,7 @@ class Remarks:
         remark = Remark(draft, replay_id, step, self._post(draft))
         self.given.append(remark)
         self.problem = ""
+        self._changes += 1
         return remark
 
     def ask(
@@ -122,6 +125,7 @@ class Remarks:
         remark = next((remark for remark in reversed(self.given) if remark.state in ("saving", "solid")), None)
         if remark is not None:
             remark.state = "leaving"
+            self._changes += 1
             remark.leaving = self._worker.submit(lambda: self._store.retract(remark.job.result()[0], self.annotator))
         return remark
 
@@ -134,6 +138,7 @@ class Remarks:
     def drop(self) -> None:
         """Gives up what could not be stored."""
         self.given = [remark for remark in self.given if remark.state != "failed"]
+        self._changes += 1
         self.problem = ""
 
     @property
@@ -144,7 +149,13 @@ class Remarks:
     # What is known
 
     def marks(self, replay_id: str) -> tuple[Mark, ...]:
-        """Remarks about a replay, everybody's, in the order of its steps."""
+        """Remarks about a replay, everybody's, in the order of its steps. Quick where nothing has changed."""
+        key = (replay_id, self._changes)
+        if self._marks[0] != key:
+            self._marks = (key, self._marks_of(replay_id))
+        return self._marks[1]
+
+    def _marks_of(self, replay_id: str) -> tuple[Mark, ...]:
         mine = {remark.draft.uuid: remark for remark in self.given}
         gone = {remark.draft.uuid for remark in self.given if remark.state == "leaving"}
         marks = [
@@ -180,9 +191,11 @@ class Remarks:
         if remark.state == "saving" and remark.job.done():
             error = remark.job.exception()
             remark.state = "solid" if error is None else "failed"
+            self._changes += 1
             self.problem = "" if error is None else f"This is not stored: {problem_words(error)}"
         elif remark.state == "leaving" and remark.leaving is not None and remark.leaving.done():
             error = remark.leaving.exception()
+            self._changes += 1
             if error is None or remark.job.exception() is not None:
                 self.given.remove(remark)
                 remark.state = "gone"
@@ -207,6 +220,7 @@ class Remarks:
 
     def _take(self, found: dict[int, tuple[str, Said]], retracted: tuple[int, ...], cursor: int) -> None:
         self._standing |= found
+        self._changes += 1
         for number in retracted:
             self._standing.pop(number, None)
         self._cursor = cursor
