@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Phase: TypeAlias = Literal["empty", "loading", "ready", "broken"]
 LoadGame: TypeAlias = "Callable[[str, dict[str, Any]], Game]"
 T = TypeVar("T")
-_KEPT = 6
-"""Episodes that stay played: going back to one shows it at once."""
+_KEPT_BYTES = 192 << 20
+"""Episodes that stay played, so that going back to one shows it at once: so much memory, and the one that is shown."""
 
 
 @dataclass(eq=False)
@@ -193,7 +193,7 @@ class Reel:
     def _put(self, scene: Scene) -> None:
         self.scene = scene
         self._scenes[scene.tape.replay.id, "" if scene.mind is None else scene.mind.about.policy] = scene
-        while len(self._scenes) > _KEPT:
+        while len(self._scenes) > 1 and sum(entry.tape.nbytes for entry in self._scenes.values()) > _KEPT_BYTES:
             self._scenes.popitem(last=False)
 
     def _broken(self, replay_id: str, error: BaseException) -> None:

@@ -55,6 +55,8 @@ class Tape:
         self.game, self.replay = game, replay
         self.checked = 0
         """Positions ``0 .. checked - 1`` may be looked at; ``T + 1`` when all are there."""
+        self.nbytes = 0
+        """Memory that what was seen takes."""
         self._collector = Collector(replay, game.spec, (), replay.length)
         self._live: Session | None = None
         self._pictures: list[Strip] = []
@@ -119,6 +121,7 @@ class Tape:
         seen = session.timestep
         self._pictures.append(Strip(session.frames()))
         self._observations.append(zlib.compress(np.ascontiguousarray(seen.observation).tobytes(), 1))
+        self.nbytes += self._pictures[-1].nbytes + len(self._observations[-1])
         self._legal.append(np.asarray(seen.legal_action_mask, bool))
         self._acting.append(np.asarray(seen.acting, bool))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rlhf_games.arena import reel
 from rlhf_games.arena.asking import DWELL, AskSession
 from rlhf_games.arena.episodes import Episode, in_order
 from rlhf_games.arena.insight import policy_key
@@ -289,6 +290,25 @@ def test_leaving_while_everything_is_on_its_way_stores_what_was_said(tmp_path: P
     session.close()
     writer.shutdown()
     assert len(rows(world.store, "evaluation")) == 1
+
+
+def test_episodes_stay_played_until_they_take_too_much_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = world.ask()
+    settle(session)
+    first = session.reel.tape
+    session.go(1)
+    settle(session)
+    session.go(-1)
+    assert session.reel.tape is first, "shown at once"
+    assert session.reel.phase == "ready"
+    monkeypatch.setattr(reel, "_KEPT_BYTES", first.nbytes)
+    session.go(2)
+    settle(session)
+    session.newest()
+    settle(session)
+    assert session.reel.tape is not first
+    assert session.reel.tape.replay == first.replay
+    session.close()
 
 
 # Watch
