@@ -25,6 +25,7 @@ from rlhf_games.arena import start
 from rlhf_games.arena.advise_view import AdviseView
 from rlhf_games.arena.app import App
 from rlhf_games.arena.ask_view import AskView
+from rlhf_games.arena.coach_view import CoachView
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.person import Person
@@ -47,7 +48,9 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = _make_run(Path(scratch))
         _take(folder, run, Path(scratch) / "plays.sqlite")
-        _shoot_asking(folder, _learned_run(Path(scratch)))
+        learned = _learned_run(Path(scratch))
+        _shoot_asking(folder, learned)
+        _shoot_coaching(folder, learned)
 
 
 def _take(folder: Path, run: Path, plays: Path) -> None:
@@ -126,6 +129,37 @@ def _shoot_asking(folder: Path, run: Path) -> None:
     camera.press(pygame.K_a)
     camera.wait(lambda: isinstance(camera.view, AdviseView) and camera.view.session.current is not None)
     camera.shoot("advise")
+    camera.app.close()
+
+
+def _shoot_coaching(folder: Path, run: Path) -> None:
+    """The agent plays, and is told what to think of it; an episode that ends too early is coached again."""
+    camera = Camera(App(find_task("coach").open(find_target(str(run)), Person("ann", Keymap()))), folder)
+    camera.wait(lambda: isinstance(camera.view, CoachView) and camera.view.session.phase == "ready")
+    assert isinstance(camera.view, CoachView)
+    session = camera.view.session
+    shift = pygame.KMOD_LSHIFT
+    plan = {
+        2: lambda: camera.press(pygame.K_EQUALS, text="="),
+        4: lambda: camera.press(pygame.K_EQUALS, shift, "+"),
+        6: lambda: camera.press(pygame.K_MINUS, text="-"),
+        7: lambda: camera.hold(pygame.K_LEFT),
+        9: lambda: camera.app.take(pygame.Event(pygame.KEYUP, key=pygame.K_LEFT, mod=0, unicode="")),
+        13: lambda: camera.press(pygame.K_MINUS, shift, "_"),
+        14: lambda: camera.hold(pygame.K_RIGHT),
+    }
+    done = {(0, 0)}
+
+    def coached() -> bool:
+        camera.press(pygame.K_F5)  # any key begins
+        now = (session.episode, session.decisions)
+        if session.phase == "playing" and session.decisions in plan and now not in done:
+            done.add(now)
+            plan[session.decisions]()
+        return session.decisions == 17
+
+    camera.wait(coached)
+    camera.shoot("coach")
     camera.app.close()
 
 
