@@ -301,7 +301,7 @@ def test_episodes_stay_played_until_they_take_too_much_memory(world: World, monk
     session.go(-1)
     assert session.reel.tape is first, "shown at once"
     assert session.reel.phase == "ready"
-    monkeypatch.setattr(reel, "_KEPT_BYTES", first.nbytes)
+    monkeypatch.setattr(reel, "_KEPT_BYTES", first.nbytes - 1)
     session.go(2)
     settle(session)
     session.newest()
