@@ -1,0 +1,128 @@
+"""From the coach's key to the gradient: what was praised rises, what was scolded falls, and my way rises above the agent's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pygame
+import pytest
+
+from rlhf_games.arena.app import App
+from rlhf_games.arena.coach_game import CoachGame
+from rlhf_games.arena.coach_log import CoachLog
+from rlhf_games.arena.coach_session import CoachSession
+from rlhf_games.arena.coach_view import CoachView
+from rlhf_games.arena.keys import Keymap
+from rlhf_games.feedback.credit import credit
+from rlhf_games.feedback.free_standing import FreeStanding
+from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.store import Store
+from rlhf_games.published.run import PublishedRun
+from rlhf_games.replay.clip import Clip
+from rlhf_games.replay.reader import ClipReader
+from rlhf_games.reward.dataset import AnswerDataset
+from rlhf_games.reward.ensemble import RewardEnsemble
+from rlhf_games.reward.gradient import log_probs
+from rlhf_games.reward.networks import NetworkConfig
+from rlhf_games.rollout.device import Transition
+
+from .conftest import Inline, Time, press, pump
+from .small_run import publish_fresh
+
+LENGTH = 5
+
+
+class Coach:
+    """A person before the window, a real policy in a real game, and the learner's end of the same store."""
+
+    def __init__(self, folder: Path, store: Store, clock: Time, show: Callable[..., App]) -> None:
+        publish_fresh(folder, "minatar/freeway")
+        game = CoachGame(PublishedRun.open(folder))
+        worker, seeds = Inline(), itertools.count(3)
+        log = CoachLog(store, "ann", worker, clock)
+        self.session = CoachSession(game, log, worker, worker, now=clock, wall=clock, seeds=lambda: next(seeds))
+        self.clock, self.rate = clock, game.spec.decisions_per_second
+        self.app = show(CoachView(self.session, Keymap(), "Freeway", "", now=clock), clock)
+        played = PublishedRun.open(folder).newest().game
+        self.ensemble, self.params = RewardEnsemble.create(played.spec, NetworkConfig(hidden=(8,), action=True), 2, jax.random.key(0))
+        self.reader = ClipReader(played, store.replay)
+        self.labels = LabelReader(store, "tiny", FreeStanding(store, played.spec, "tiny", LENGTH))
+        self.data = AnswerDataset(self.reader, self.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
+        self.run(0.1)
+        press(self.app, pygame.K_F5)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.05)):
+            self.clock.now += 0.05 + 1e-9
+            pump(self.app, 2)
+
+    def push(self, kind: str) -> float:
+        """How fast the reward of what a mark is about (of a takeover: less that of ``instead``) grows along the downhill direction."""
+        self.labels.poll()
+        self.data.update(self.labels.labels)
+        rows = self.data.rows().get(kind)
+        if rows is None:
+            return 0.0
+        [label] = self.data.labels
+
+        def loss(members: Any) -> jax.Array:
+            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), kind, rows, 0.1) * rows.weight)
+
+        def worth(members: Any) -> jax.Array:
+            totals = [self.credited(members, clip, kind) for clip in label.clips]
+            return totals[0] if len(totals) == 1 else totals[0] - totals[1]
+
+        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
+        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(worth)(self.params.members))
+        return float(sum(jax.tree.leaves(parts)))
+
+    def credited(self, members: Any, clip: Clip, kind: str) -> jax.Array:
+        """The predicted reward along a clip, read and encoded by the test itself."""
+        batch = self.reader.read([clip])
+        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
+        weight = credit(clip.length, self.rate) if kind == "evaluation" else np.ones(clip.length, np.float32)
+        raw = self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps))
+        return jnp.sum(raw * weight[None])
+
+
+@pytest.fixture
+def coach(tmp_path: Path, store: Store, clock: Time, show: Callable[..., App]) -> Coach:
+    return Coach(tmp_path, store, clock, show)
+
+
+def test_praise_raises_and_scolding_lowers(coach: Coach) -> None:
+    coach.run(2.0)
+    assert coach.push("evaluation") == 0.0
+    press(coach.app, pygame.K_EQUALS, text="=")
+    mild = coach.push("evaluation")
+    assert mild > 1e-6
+    press(coach.app, pygame.K_BACKSPACE)
+    assert coach.push("evaluation") == 0.0, "taken back, it teaches nothing"
+    press(coach.app, pygame.K_MINUS, text="-")
+    assert coach.push("evaluation") < -1e-6
+    press(coach.app, pygame.K_BACKSPACE)
+    coach.push("evaluation")
+    press(coach.app, pygame.K_EQUALS, pygame.KMOD_LSHIFT, "+")
+    assert coach.push("evaluation") > 1.5 * mild, "very good is more than good"
+
+
+def test_my_way_rises_above_what_the_agent_would_have_done(coach: Coach) -> None:
+    coach.run(1.0)
+    press(coach.app, pygame.K_UP, up=False)
+    coach.run(0.5)
+    pygame.event.post(pygame.Event(pygame.KEYUP, key=pygame.K_UP, mod=0))
+    coach.run(0.6)
+    assert coach.session.driver == "agent"
+    assert coach.push("takeover") > 1e-6
+    [label] = coach.data.labels
+    mine, agents = (coach.reader.read([clip]).action[0] for clip in label.clips)
+    assert set(np.asarray(mine).tolist()) == {coach.session.spec.keys["up"]}
+    assert not np.array_equal(mine, agents)
+    press(coach.app, pygame.K_BACKSPACE)
+    assert coach.push("takeover") == 0.0
