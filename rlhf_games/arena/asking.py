@@ -11,20 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.arena.branching import Fork, fork
-from rlhf_games.arena.episodes import Episode, Episodes
+from rlhf_games.arena.browsing import Browser
+from rlhf_games.arena.episodes import Episodes
 from rlhf_games.arena.errands import problem_words
 from rlhf_games.arena.fresh import Fresh
 from rlhf_games.arena.insight import Thought
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.playback import Playback
-from rlhf_games.arena.playhead import Playhead
 from rlhf_games.arena.reel import Reel
 from rlhf_games.arena.remarks import Remarks
 from rlhf_games.arena.saliency import Saliency, saliency
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Advice, Aspect, Evaluation
-from rlhf_games.replay.replay import Replay
 
 Curve: TypeAlias = Literal["reward", "value"]
 Choosing: TypeAlias = Literal["", "what-if", "teach"]
@@ -38,7 +37,7 @@ _EVALUATION = 0.5
 """How much a mark says; a strong one says twice as much."""
 
 
-class AskSession:
+class AskSession(Browser):
     """One person asking. Call ``tick`` often."""
 
     def __init__(
@@ -52,17 +51,15 @@ class AskSession:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """``close``: done at the end, when nothing uses the store any more."""
-        self.episodes, self.reel, self.minds, self.remarks = episodes, reel, minds, remarks
-        self.fresh = fresh
-        self._now, self._wall, self._close = now, wall, close
-        self.head = Playhead(now)
+        """As in `Browser`."""
+        super().__init__(episodes, reel, minds, fresh, close, now)
+        self.remarks = remarks
+        self._now, self._wall = now, wall
         self.playback = Playback(now)
         """Of the two branches of a what-if."""
         self.overlay = False
         """Whether it is shown what the reward model looks at."""
         self.curve: Curve = "reward"
-        self.truth = False
         self.choosing: Choosing = ""
         self.fork: Fork | None = None
         """The what-if on the screen."""
@@ -75,15 +72,8 @@ class AskSession:
         self._trying: tuple[int, int, int] | None = None
         self._here: tuple[object, ...] = ()
         self._since = self._arrived = 0.0
-        self._closed = False
 
     # Where the person is
-
-    @property
-    def episode(self) -> Episode | None:
-        """What is shown; None while nothing is."""
-        place = self.episodes.place(self.reel.replay_id)
-        return None if place is None else self.episodes.listed[place]
 
     @property
     def t(self) -> int:
@@ -166,29 +156,16 @@ class AskSession:
         self.choosing = ""
         self.head.seek(t, self.reel.limit)
 
-    def go(self, by: int) -> None:
-        """Another episode: the next older one for 1, the next newer one for -1."""
-        place = self.episodes.place(self.reel.replay_id)
-        if self.episodes.listed:
-            self._show(self.episodes.listed[min(len(self.episodes.listed) - 1, max(0, (place or 0) + by))].id)
-
-    def newest(self) -> None:
-        """The newest episode."""
-        if self.episodes.listed:
-            self._show(self.episodes.listed[0].id)
-
     def play_fresh(self) -> None:
         """A new game of the newest policy; it is opened once it is played."""
-        if self.minds.newest is None:
-            self.notice = self.minds.problem
-        else:
-            self.fresh.play(self.minds.newest, self._played)
+        self.notice = self.minds.problem
+        super().play_fresh()
 
     def renew(self) -> None:
         """Asks the newest policy about this episode, at this decision."""
         if self.newer and self.reel.replay_id:
             position = self.head.position
-            self._show(self.reel.replay_id)
+            self.show(self.reel.replay_id)
             self.head.seek(position, self.reel.limit)
 
     def faster(self, faster: bool) -> None:
@@ -265,48 +242,23 @@ class AskSession:
             self.head.paused = True
             self.seek(remark.step)
 
-    def close(self) -> None:
-        """Ends; what was said is stored first. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        self.minds.close()
-        self.fresh.close()
-        self.reel.close()
-        self.episodes.close(self._close)
-
     # Time
 
-    def tick(self) -> None:
-        """Lets everything go on."""
-        if self._closed:
-            return
-        self.episodes.tick()
-        self.minds.tick()
-        self.fresh.tick()
+    def go_on(self) -> None:
+        """Takes in what was said, and notes what is being looked at."""
         self.remarks.tick()
-        self.reel.near = self.t
-        self.reel.tick()
-        if not self.reel.replay_id and self.minds.looked and self.episodes.listed:
-            self._show(self.episodes.listed[0].id)
-        spec = self.reel.spec
-        rate, limit = (0.0, 1) if spec is None or self.reel.phase != "ready" else (spec.decisions_per_second, self.reel.limit)
-        self.head.tick(rate, limit)
+        super().go_on()
         if self.fork is not None:
             self.playback.tick()
         self._dwell()
         self._look()
 
-    def _show(self, replay_id: str) -> None:
+    def show(self, replay_id: str) -> None:
+        """Opens an episode; every question about the last one is over."""
         self.leave_fork()
         self.choosing, self.notice, self._looking = "", "", None
-        self.reel.show(replay_id, self.minds.newest)
         self.head.paused = True
-        self.head.seek(0.0, 0)
-
-    def _played(self, replay: Replay) -> None:
-        self.episodes.look()
-        self._show(replay.id)
+        super().show(replay_id)
 
     def _askable(self) -> bool:
         if self.decision and not isinstance(self.reel.tape.spec.actions, Discrete):
