@@ -230,14 +230,14 @@ class Person:
 def _window(store: Path) -> Iterator[Person]:
     """The judge's window on a store, opened as the command does."""
     from rlhf_games.arena.answer_tasks import open_judge
-    from rlhf_games.arena.app import App
+    from rlhf_games.arena.app import SWITCH_SECONDS, App
     from rlhf_games.arena.judge_view import JudgeView
     from rlhf_games.arena.keys import Keymap
     from rlhf_games.arena.person import Person as Somebody
     from rlhf_games.arena.runs import find_target
 
     before = sys.getswitchinterval()
-    sys.setswitchinterval(0.0005)  # as the window's own loop does
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = App(open_judge(find_target(str(store)), Somebody("bench", Keymap())))
     try:
         begin = time.monotonic()
