@@ -42,13 +42,14 @@ def _solve(returns: NDArray[np.float64], stars: NDArray[Any], counts: NDArray[np
     """``[S - 1]`` by bisection: the mean grows with the cut-point."""
     given = np.bincount(stars, counts, levels)[:levels] + 0.5
     share = np.cumsum(given)[:-1] / given.sum()
-    weights = counts / counts.sum() if counts.any() else np.full(len(returns), 1.0 / max(len(returns), 1))
+    if not counts.any():
+        returns, counts = np.zeros(1), np.ones(1)
+    weights = counts / counts.sum()
     spread = 1.0 + np.log(1.0 / min(share.min(), 1.0 - share.max()))
-    middle = returns if len(returns) else np.zeros(1)
-    low, high = np.full(levels - 1, middle.min() - spread), np.full(levels - 1, middle.max() + spread)
+    low, high = np.full(levels - 1, returns.min() - spread), np.full(levels - 1, returns.max() + spread)
     for _ in range(_HALVINGS):
         cut = 0.5 * (low + high)
-        below = 0.5 * (1.0 + np.tanh(0.5 * (cut[:, None] - returns[None]))) @ weights if len(returns) else np.full(levels - 1, 0.5)
+        below = 0.5 * (1.0 + np.tanh(0.5 * (cut[:, None] - returns[None]))) @ weights
         low, high = np.where(below < share, cut, low), np.where(below < share, high, cut)
-    middle_of: NDArray[np.float64] = 0.5 * (low + high)
-    return middle_of
+    found: NDArray[np.float64] = 0.5 * (low + high)
+    return found
