@@ -9,55 +9,32 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.arena.episodes import Episodes
 from rlhf_games.arena.errands import Errands, problem_words
-from rlhf_games.arena.insight import CHUNK, Mind, explained
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.reel import LoadGame
 from rlhf_games.arena.remarks import Remark, Remarks
-from rlhf_games.arena.tape import Tape
+from rlhf_games.arena.unsure import Finder, Still
 from rlhf_games.arena.work import Worker
-from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Advice
 
 if TYPE_CHECKING:
-    from rlhf_games.core.game import Game
-    from rlhf_games.feedback.store import Query, Store
+    from rlhf_games.feedback.store import Store
 
 Phase: TypeAlias = Literal["waiting", "showing", "saving", "failed"]
 
 AHEAD = 4
 """Questions that are found beyond the one on the screen."""
-PER_EPISODE = 3
-"""Questions about one episode, at most."""
-APART = 1.5
-"""Seconds of play between two questions about one episode, at least."""
-_LONGEST = 2_000
-"""Decisions of an episode that are looked through: the later ones of very long episodes are left out."""
 _UNDONE = 20
 """Answers that can be asked again: each keeps its episode in memory."""
-_LEASE_SECONDS = 600.0
 _LOOK_EVERY = 3.0
 LEAD = 2.0
 """Seconds of play before a state that can be looked at."""
-
-
-class Still(NamedTuple):
-    """A question: what would you do here?"""
-
-    tape: Tape
-    t: int
-    seat: int
-    uncertainty: float | None
-    """Entropy of the policy as a share of the greatest possible, in [0, 1]; None where a learner asks."""
-    query_id: int | None = None
-    policy: str = ""
-    """Who is unsure."""
 
 
 class AdviseSession:
@@ -76,14 +53,12 @@ class AdviseSession:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """``worker``: looks through episodes and leases queries; ``close``: done at the end, when nothing uses the store any more."""
-        self._store, self.episodes, self.minds, self.remarks = store, episodes, minds, remarks
-        self._load_game, self._close, self._now, self._wall = load_game, close, now, wall
+        self.episodes, self.minds, self.remarks = episodes, minds, remarks
+        self._close, self._now, self._wall = close, now, wall
+        self._finder = Finder(store, load_game, remarks.annotator)
         self._looking = Errands(worker)
-        self._games: dict[str, Game] = {}
         self._queue: deque[Still] = deque()
         self._looked: set[str] = set()
-        self._leased: list[int] = []
-        self._begun = False
         self._queries_at = now()
         self._remark: Remark | None = None
         self._history: deque[tuple[Remark, Still]] = deque(maxlen=_UNDONE)
@@ -199,12 +174,8 @@ class AdviseSession:
             return
         self._closed = True
         self.minds.close()
-        self._looking.close(self._give_back)
+        self._looking.close(self._finder.give_back)
         self.episodes.close(self._close)
-
-    def _give_back(self) -> None:
-        if self._leased:
-            self._store.release(self.annotator, self._leased)
 
     # Time
 
@@ -256,7 +227,7 @@ class AdviseSession:
         """Looks for more questions: in the store, then in the newest episode that was not looked through yet."""
         if self._now() >= self._queries_at:
             self._queries_at = self._now() + _LOOK_EVERY
-            self._looking.start("looking into the store", self._lease, self._take, self._fail)
+            self._looking.start("looking into the store", lambda: self._finder.waiting(AHEAD), self._take, self._fail)
             return
         mind = self.minds.newest
         if mind is None or not self.remarks.looked:
@@ -266,83 +237,12 @@ class AdviseSession:
             return
         self._looked.add(episode.id)
         answered = {t for replay_id, t in self.remarks.advised() if replay_id == episode.id}
-        self._looking.start("looking through an episode", lambda: self._look_through(mind, episode.id, answered), self._take, self._fail)
+        self._looking.start("looking through an episode", lambda: self._finder.unsure(mind, episode.id, answered), self._take, self._fail)
 
     def _take(self, found: list[Still]) -> None:
         asked = [still for still in found if still.query_id is not None]
-        self._leased += [still.query_id for still in asked if still.query_id is not None]
         self._queue.extendleft(reversed(asked))
         self._queue.extend(still for still in found if still.query_id is None)
 
     def _fail(self, error: BaseException) -> None:
         self.notice = problem_words(error)
-
-    # On the worker
-
-    def _lease(self) -> list[Still]:
-        if not self._begun:
-            self._begun = True
-            self._store.release(self.annotator)
-        found = self._store.lease_many(self.annotator, AHEAD, kinds=("advice",), seconds=_LEASE_SECONDS)
-        return [self._still(query) for query in found]
-
-    def _still(self, query: Query) -> Still:
-        assert query.replay_id is not None
-        assert query.step is not None
-        tape = self._tape(query.replay_id, query.step + 1)
-        seat = int(np.argmax(tape.acting(query.step)))
-        return Still(tape, query.step, seat, None, query.id, query.policy_version)
-
-    def _look_through(self, mind: Mind, replay_id: str, answered: set[int]) -> list[Still]:
-        tape = self._tape(replay_id, _LONGEST)
-        if not isinstance(tape.spec.actions, Discrete):
-            return []
-        count = min(tape.length, tape.checked - 1)
-        parts = [uncertainty(mind, tape, start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-        if not parts:
-            return []
-        unsure = np.concatenate(parts)
-        chosen = far_apart(unsure, PER_EPISODE, max(1, round(APART * tape.spec.decisions_per_second)), answered)
-        return [Still(tape, t, seat, float(unsure[t, seat]), policy=mind.about.policy) for t, seat in chosen]
-
-    def _tape(self, replay_id: str, until: int) -> Tape:
-        replay = self._store.replay(replay_id)
-        name = f"{replay.game} {sorted(replay.options.items())}"
-        if name not in self._games:
-            self._games[name] = self._load_game(replay.game, replay.options)
-        tape = Tape(self._games[name], replay)
-        while not tape.done and tape.checked <= until:
-            tape.play(CHUNK)
-        tape.close()
-        return tape
-
-
-def uncertainty(mind: Mind, tape: Tape, start: int, stop: int) -> NDArray[np.float64]:
-    """``[n, P]`` entropy of the policy at decisions ``start .. stop - 1``, as a share of a blind choice's; -1 where nothing is chosen."""
-    seen = tape.look(start, stop)
-    probabilities = explained(mind, seen)[0].astype(np.float64)
-    entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)), axis=-1)
-    choices = seen.legal.sum(-1)
-    acting = np.stack([tape.acting(t) for t in range(start, stop)])
-    share: NDArray[np.float64] = np.where(acting & (choices > 1), entropy / np.log(np.maximum(choices, 2)), -1.0)
-    return share
-
-
-def far_apart(unsure: NDArray[np.float64], count: int, apart: int, answered: set[int]) -> list[tuple[int, int]]:
-    """The most uncertain decisions and their seats, most uncertain first, at least ``apart`` from each other and from ``answered``.
-
-    Args:
-      unsure: ``[T, P]``, -1 where nothing is chosen.
-      count: at most this many.
-      apart: decisions.
-      answered: decisions that were answered before.
-    """
-    best, seat = unsure.max(1), unsure.argmax(1)
-    taken, chosen = list(answered), list[tuple[int, int]]()
-    for t in np.argsort(-best, kind="stable").tolist():
-        if len(chosen) == count or best[t] < 0:
-            break
-        if all(abs(t - other) >= apart for other in taken):
-            taken.append(t)
-            chosen.append((t, int(seat[t])))
-    return chosen

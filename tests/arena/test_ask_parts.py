@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
-from rlhf_games.arena.advising import far_apart, uncertainty
 from rlhf_games.arena.branching import branch_steps, fork, play_on
 from rlhf_games.arena.insight import CHUNK, Timeline, consider, policy_key
 from rlhf_games.arena.saliency import saliency
 from rlhf_games.arena.tape import Seen, Tape
+from rlhf_games.arena.unsure import far_apart, uncertainty
 from rlhf_games.core.game import Game
 from rlhf_games.core.spaces import Observation
 from rlhf_games.replay.clip import Clip, Segment
