@@ -77,7 +77,7 @@ class App:
             return
         patience = min(clock.remaining, _HURRIED_SECONDS) if self.view.hurried else clock.remaining
         self.take(pygame.event.wait(max(1, round(patience * 1000))))
-        while (event := pygame.event.poll()).type != pygame.NOEVENT:
+        while self.view is not None and (event := pygame.event.poll()).type != pygame.NOEVENT:
             self.take(event)
         if clock.due() or (self.view is not None and self.view.hurried):
             self.frame()

@@ -177,6 +177,17 @@ def test_escape_loses_nothing(window: Window, store: Store) -> None:
     assert store.replay(answer.replay_id).length == 6
 
 
+def test_the_windows_own_button_closes_it_and_loses_nothing(window: Window, store: Store) -> None:
+    press(window.app, pygame.K_x, text="x")
+    window.run(0.4)
+    press(window.app, pygame.K_EQUALS, text="=")
+    pygame.event.post(pygame.Event(pygame.QUIT))
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=pygame.K_MINUS, mod=0, unicode="-"))
+    window.app.run()
+    assert window.app.view is None
+    assert marks(store) == [Evaluation(0.5)]
+
+
 @pytest.mark.parametrize("size", [(320, 240), (640, 480), (1280, 800), (2000, 700)])
 def test_windows_of_every_size(store: Store, clock: Time, show: Callable[..., App], size: tuple[int, int]) -> None:
     coached = Coached(store, clock)
