@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import combinations
 from typing import get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf_games.feedback.acquisition import disagreement, farthest_first, mean_entropy, mutual_information
-from rlhf_games.feedback.queries import QueryConfig, Strategy, choose, drafts, overlap, pair_up, select
+from rlhf_games.feedback.queries import QueryConfig, Strategy, choose, drafts, group_up, overlap, pair_up, select
 from rlhf_games.feedback.schedules import Schedule, quota
 from rlhf_games.replay.clip import Clip, Segment
 
@@ -234,3 +235,36 @@ def test_schedules_by_hand() -> None:
     assert hyperbolic[1:] == sorted(hyperbolic[1:], reverse=True)
     with pytest.raises(ValueError, match="initial"):
         quota("constant", 10, 1.5, 3)
+
+
+def test_groups_of_clips_do_not_overlap_and_use_every_clip_before_any_comes_again() -> None:
+    clips = [Clip((Segment("a", start, 10),)) for start in range(0, 400, 5)]
+    groups = group_up(clips, np.random.default_rng(0), 15, 4)
+    assert len(groups) == 15
+    for group in groups:
+        assert len(set(group)) == 4
+        assert not any(overlap(clips[i], clips[j]) for i, j in combinations(group, 2))
+    assert len({i for group in groups for i in group}) == 60
+    assert group_up(clips, np.random.default_rng(0), 15, 4) == groups
+
+
+def test_groups_show_different_things() -> None:
+    clips = [Clip((Segment("a", start, 10),)) for start in range(0, 60, 10)]
+    keys = ["x", "x", "x", "y", "z", "z"]
+    for group in group_up(clips, np.random.default_rng(1), 20, 3, keys):
+        assert {keys[i] for i in group} == {"x", "y", "z"}
+    assert len(group_up(clips, np.random.default_rng(1), 9, 1, keys)) == 3, "one of each that looks the same"
+    assert group_up(clips[:2], np.random.default_rng(1), 9, 3) == []
+    with pytest.raises(ValueError, match="5 keys"):
+        group_up(clips, np.random.default_rng(1), 9, 3, keys[:5])
+
+
+def test_a_question_about_more_clips_is_worth_the_mean_of_its_pairs() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 7, 6))  # 3 members, 7 candidates, 6 pairs each
+    _, values = choose("disagreement", 7, first, second, None, np.random.default_rng(1))
+    pairs = [choose("disagreement", 7, first[..., k], second[..., k], None, np.random.default_rng(1)) for k in range(6)]
+    each = np.zeros((6, 7))
+    for k, (order, score) in enumerate(pairs):
+        each[k, order] = score
+    np.testing.assert_allclose(values, np.sort(each.mean(0))[::-1])
