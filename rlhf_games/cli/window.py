@@ -14,6 +14,9 @@ from rlhf_games.core.errors import UserError
 _PROBE = "from rlhf_games.arena.display import open_display; open_display()"
 _NO_WINDOW = "add --no-window and answer from elsewhere, at any time"
 
+_TOLD_TO_END = 143
+"""Exit status of a window that got SIGTERM."""
+
 
 def check_display() -> None:
     """Tries, in a process of its own, whether a window can be opened.
@@ -59,5 +62,5 @@ class Window:
         status = self._process.wait()
         if self._left:
             return
-        why = "The window is closed" if status == 0 else f"The window ended by itself (see {self._run / 'arena.log'})"
+        why = "The window is closed" if status in (0, _TOLD_TO_END) else f"The window ended by itself (see {self._run / 'arena.log'})"
         self._say(f"{why}; the agent goes on learning. Open it again with: rlhf-games arena {self._run}")
