@@ -170,11 +170,11 @@ def test_reproduce_says_same_or_names_the_first_difference(bench: Bench, go: Go,
     again = RunDirectory.open(tmp_path / "again")
     lines = again.metrics_path.read_text().splitlines()
     changed = json.loads(lines[2])
-    changed["loss/policy"] += 1e-12
+    changed["reward_model/train_loss"] += 1e-12
     again.metrics_path.write_text("\n".join([*lines[:2], json.dumps(changed)]) + "\n")
     (again.path / "summary.json").unlink()
     differences = compare(run, again).differences
-    assert differences[0].startswith("metrics.jsonl, step 384: loss/policy was ")
+    assert differences[0].startswith("metrics.jsonl, step 384: reward_model/train_loss was ")
     assert differences[1] == "metrics.jsonl: 4 lines before, 3 now"
     assert any(line.startswith("summary.json: return was ") for line in differences)
 
