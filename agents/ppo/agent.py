@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from rlhf_games.core.agent import Action, Explanation, PyTree, Rollout
+from rlhf_games.core.agent import Action, Explanation, Lessons, PyTree, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.promotion import third_party
 from rlhf_games.learning.distributions import Head, head_for
@@ -64,8 +64,13 @@ class Config:
     """Rows per gradient accumulation step, a divisor of a minibatch's rows; 0: whole minibatches (up to 32 rows for convolutions over
     pixels on CPU, where XLA is fastest so)."""
 
+    imitation_steps: int = 64
+    """Gradient steps of behavioural cloning each time that shown actions are imitated."""
+    imitation_batch: int = 64
+    """Shown actions per such step, drawn with replacement."""
+
     def __post_init__(self) -> None:
-        positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm")
+        positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm", "imitation_steps", "imitation_batch")
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -102,10 +107,12 @@ class PPO:
     _graph: Any = field(default=None, repr=False)
     _head: Head | None = field(default=None, repr=False)
     _pixels: bool = field(default=False, repr=False)
+    _choices: int = field(default=0, repr=False)
 
     def bind(self, spec: GameSpec) -> None:
         """Learns the shape of the game: enough to act with parameters from elsewhere. ``init`` calls it."""
         self._head = head_for(spec.actions)
+        self._choices = spec.actions.n
         self._pixels = spec.observation.layout == "image" and self.config.network != "mlp"
         self._graph, _ = nnx.split(nnx.eval_shape(lambda: self._network(spec, jax.random.key(0))))
 
@@ -169,6 +176,33 @@ class PPO:
         metrics = {f"loss/{name}": getattr(means, name) for name in ("policy", "value", "entropy", "kl", "clipped")}
         return state, metrics | _value_metrics(batch)
 
+    def imitate(self, state: State, lessons: Lessons, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        """Behavioural cloning: gradient steps on the cross-entropy of the shown actions (Pomerleau 1991), at the full learning rate.
+
+        The optimiser's moments are those of reinforcement learning and are left alone; so is the critic, but for a shared body.
+        """
+        c = self.config
+        legal = jnp.ones((c.imitation_batch, self._choices), bool)
+        share = lessons.weight / jnp.sum(lessons.weight)
+        rows = jax.random.choice(key, share.shape[0], (c.imitation_steps, c.imitation_batch), p=share)
+
+        def loss(params: PyTree, lesson: Lessons) -> jax.Array:
+            outputs, _ = self._outputs(params, lesson.observation)
+            return -jnp.mean(self.head.log_prob(outputs, legal, self.head.raw(lesson.action)))
+
+        def step(student: State, index: jax.Array) -> tuple[State, jax.Array]:
+            value, gradient = jax.value_and_grad(loss)(student.params, jax.tree.map(lambda x: x[index], lessons))
+            return self._descend(student, gradient, jnp.float32(c.learning_rate)), value
+
+        student, losses = jax.lax.scan(step, State(state.params, self._optimiser().init(state.params)), rows)
+        return state._replace(params=student.params), {"imitation/loss": losses[-1]}
+
+    def _descend(self, state: State, gradient: PyTree, learning_rate: jax.Array) -> State:
+        """One step of the optimiser."""
+        with third_party():
+            direction, optimiser = self._optimiser().update(gradient, state.optimiser)
+        return State(jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction), optimiser)
+
     def _batch(self, params: PyTree, rollout: Rollout) -> Batch:
         """Flattens ``[T, N, P]`` to rows and adds advantages."""
         seats = rollout.last_observation.shape[:2]
@@ -193,10 +227,7 @@ class PPO:
             deviation = jnp.sqrt(jnp.sum(jnp.square(batch.advantage - mean) * batch.weight) / total)
             batch = batch._replace(advantage=(batch.advantage - mean) / (deviation + 1e-8))
         gradient, losses = self._gradient(state.params, batch, total)
-        with third_party():
-            direction, optimiser = self._optimiser().update(gradient, state.optimiser)
-        params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
-        return State(params, optimiser), losses
+        return self._descend(state, gradient, learning_rate), losses
 
     def _gradient(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[PyTree, Losses]:
         """The minibatch's gradient, accumulated over micro-batches where that is faster."""

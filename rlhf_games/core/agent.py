@@ -6,7 +6,7 @@ work on a flat batch ``[B]`` of seats, because all seats share parameters.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 
@@ -58,6 +58,17 @@ class Rollout(NamedTuple):
     """``[N, P, ...]`` after the last action (of the new episode, where one ended)."""
 
 
+class Lessons(NamedTuple):
+    """Actions that somebody showed to be right."""
+
+    observation: jax.Array
+    """``[B, ...]`` before the action."""
+    action: jax.Array
+    """``[B, ...]`` as ``spec.actions`` says."""
+    weight: jax.Array
+    """``[B]`` float32, at least one above 0; 0 on padding."""
+
+
 class Agent(Protocol):
     """Pure functions; the configuration lives in the object, the learning in ``state``."""
 
@@ -86,4 +97,13 @@ class Agent(Protocol):
 
         ``progress`` is ``[]`` float32 in [0, 1], the share of the training budget that is spent: schedules anneal along it.
         """
+        ...
+
+
+@runtime_checkable
+class Imitator(Protocol):
+    """What an agent may do beside: learn to act as it was shown."""
+
+    def imitate(self, state: PyTree, lessons: Lessons, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Makes the shown actions more likely; returns the next state and scalar metrics. The key is consumed."""
         ...

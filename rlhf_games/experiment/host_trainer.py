@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_games.core.agent import Agent, PyTree
+from rlhf_games.core.agent import Agent, Lessons, PyTree
 from rlhf_games.core.game import HostGame
 from rlhf_games.experiment.host_evaluation import evaluate_host
 from rlhf_games.experiment.host_state import from_json, to_json
-from rlhf_games.experiment.trainer import Recording
+from rlhf_games.experiment.trainer import Recording, compiled_imitation
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.sources import RewardState, summed_reward
@@ -99,6 +99,7 @@ class HostTrainer:
         self._encode = jax.jit(ensemble.encode)
         self._update = jax.jit(agent.update, donate_argnums=(0,))
         self._act: Any = jax.jit(agent.act)
+        self._imitate = compiled_imitation(agent)
 
     def start(self, seed: int, recorded: int) -> HostLearner:
         """A fresh learner with ``recorded`` games for the recorder; ``seed`` determines it."""
@@ -135,6 +136,12 @@ class HostTrainer:
             ended += [(float(episode.returns[0]), episode.length) for episode in experience.episodes]
         means = {name: float(np.mean([np.asarray(metrics[name]) for metrics in found])) for name in found[0]}
         return dataclasses.replace(learner, agent=state, key=key), means | _episodes(ended)
+
+    def imitate(self, learner: HostLearner, lessons: Lessons) -> tuple[HostLearner, dict[str, Any]]:
+        """Lets the agent imitate what it was shown."""
+        key, this = jax.random.split(learner.key)
+        agent, metrics = self._imitate(learner.agent, lessons, this)
+        return dataclasses.replace(learner, agent=agent, key=key), metrics
 
     def record(self, learner: HostLearner, reward: RewardState, *, steps: int) -> tuple[HostLearner, Recording]:
         """Goes on with the recorder's games under the present policy.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.asking import Asker
+from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.measuring import measured
 from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_teacher
 from rlhf_games.experiment.trainer import Recording, Trainer
@@ -76,6 +77,7 @@ class FeedbackLoop:
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
         settings, length = e.model.fit, e.feedback.query.clip_length
         self.labels = LabelReader(store, session=e.name, free=FreeStanding(store, game.spec, e.name, length))
+        self.lessons = LessonBook(store, self.asker.reader) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
         )
@@ -134,7 +136,7 @@ class FeedbackLoop:
                 return None
             metrics |= known
         times["train"] = time.monotonic()
-        metrics |= self._train()
+        metrics |= self._train() | self._imitate()
         times["end"] = time.monotonic()
         names = list(times)
         seconds = {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
@@ -190,12 +192,23 @@ class FeedbackLoop:
         Without a reward, advantages are the critic's errors; normalised, they would push the policy about at random and use up its entropy.
         """
         e = self.experiment
-        if e.learns_from_people and not self._paid:
+        if e.reward.learned and not self._paid:
             return {"true_return": math.nan}
         begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
         return {name: float(value) for name, value in trained.items()}
+
+    def _imitate(self) -> dict[str, float]:
+        """Lets the agent imitate what people showed, if anybody did."""
+        if self.lessons is None:
+            return {}
+        self.lessons.poll()
+        if not self.lessons:
+            return {}
+        learner, metrics = self.trainer.imitate(self.state.learner, self.lessons.arrays())
+        self.state = self.state._replace(learner=learner)
+        return {"imitation/steps": float(len(self.lessons))} | {name: float(value) for name, value in metrics.items()}
 
     def _learn_from_answers(self, recording: Recording, until: Callable[[], bool]) -> dict[str, float] | None:
         """Takes answers and fits, until the agent is paid or nobody is left to wait for; None where ``until`` said stop."""
@@ -224,13 +237,13 @@ class FeedbackLoop:
         Mode ``wait``: until all that was asked is answered. Mode ``async``: what has come; only while there is nothing at all to learn from
         it waits for a few answers more.
         """
-        before = self.labels.answered
+        before = len(self.labels.labels)
         while True:
             if self.teacher is not None:
                 while self.teacher.answer_pending(256):
                     pass
             self.labels.poll()
-            enough = self._paid or self.labels.answered - before >= _FIRST_ANSWERS
+            enough = self._paid or len(self.labels.labels) - before >= _FIRST_ANSWERS
             if self._all_answered() or (enough and self.experiment.feedback.mode == "async"):
                 return True
             if until():

@@ -108,6 +108,8 @@ class FeedbackConfig:
     mode: Literal["wait", "async"] = "wait"
     """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
     query: QueryConfig = field(default_factory=QueryConfig)
+    imitate: bool = True
+    """After each iteration's updates the agent imitates what people showed it: demonstrations, takeovers, advice (behavioural cloning)."""
     teacher: str = "oracle"
     """``human`` (people answer from other processes), ``recorded:RUN`` (what was answered in another run is said again), or scripted:
     oracle, stochastic, mistake, skip, equal, myopic, random."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlhf_games.core.agent import Agent, PyTree, Rollout
+from rlhf_games.core.agent import Agent, Imitator, Lessons, PyTree, Rollout
+from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
@@ -52,6 +53,10 @@ class Trainer(Protocol):
         """``updates`` updates on a frozen reward, from ``begin`` to ``end`` as shares of the whole budget; the learner is consumed."""
         ...
 
+    def imitate(self, learner: PyTree, lessons: Lessons) -> tuple[PyTree, dict[str, Any]]:
+        """Lets the agent imitate what it was shown; the agent must be able to (`rlhf_games.core.agent.Imitator`)."""
+        ...
+
     def record(self, learner: PyTree, reward: RewardState, *, steps: int) -> tuple[PyTree, Recording]:
         """Goes on with the recorder's games under the present policy."""
         ...
@@ -82,6 +87,7 @@ class DeviceTrainer:
         self._reward = summed_reward(ensemble)
         self._train = jax.jit(self._train_updates, static_argnames=("updates",), donate_argnums=(0,))
         self._record = jax.jit(self._play, static_argnames=("steps",))
+        self._imitate = compiled_imitation(agent)
         self._start = jax.jit(self._start_learner, static_argnames=("recorded",))
 
     def start(self, seed: int, recorded: int) -> Learner:
@@ -131,6 +137,12 @@ class DeviceTrainer:
         episodes = {"true_return": total / count, "episode_length": length / count, "episodes": count}
         return learner, jax.tree.map(jnp.mean, metrics) | episodes
 
+    def imitate(self, learner: Learner, lessons: Lessons) -> tuple[Learner, dict[str, Any]]:
+        """Lets the agent imitate what it was shown."""
+        key, this = jax.random.split(learner.key)
+        agent, metrics = self._imitate(learner.agent, lessons, this)
+        return learner._replace(agent=agent, key=key), metrics
+
     def record(self, learner: Learner, reward: RewardState, *, steps: int) -> tuple[Learner, Recording]:
         """Goes on with the recorder's games under the present policy; whole episodes stay known through their seeds and actions."""
         learner, rollout, played, features = self._record(learner, reward, steps=steps)
@@ -160,6 +172,15 @@ class DeviceTrainer:
         )  # fmt: skip
         features = self.ensemble.encode(jax.tree.map(_rows, _transitions(rollout, played)))
         return learner._replace(recorded=lanes, key=key), rollout, played, features
+
+
+def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array], tuple[PyTree, dict[str, Any]]]:
+    """``agent.imitate``, compiled; refuses agents that cannot."""
+
+    def cannot(_state: PyTree, _lessons: Lessons, _key: jax.Array) -> tuple[PyTree, dict[str, Any]]:
+        raise UserError(f"agent {type(agent).__name__} cannot imitate: give it an `imitate`, or set feedback.imitate = false")
+
+    return jax.jit(agent.imitate) if isinstance(agent, Imitator) else cannot
 
 
 def _transitions(rollout: Rollout, played: Played) -> device.Transition:

@@ -44,6 +44,10 @@ class Head(Protocol):
         """``[B]`` log-probability (a density for a box)."""
         ...
 
+    def raw(self, action: jax.Array) -> jax.Array:
+        """``[B, ...]`` what ``log_prob`` is asked about for actions from elsewhere."""
+        ...
+
     def entropy(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B]`` entropy in nats."""
         ...
@@ -71,6 +75,10 @@ class Categorical:
         """``[B]``; ``raw`` is ``[B]`` int32."""
         chosen = jax.nn.one_hot(raw, self.size, dtype=outputs.dtype)
         return jnp.sum(self._log_probs(outputs, legal) * chosen, axis=-1)
+
+    def raw(self, action: jax.Array) -> jax.Array:
+        """``[B]``: the action itself."""
+        return action
 
     def entropy(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B]``, at most ``log(number of legal actions)``."""
@@ -112,6 +120,10 @@ class MultiCategorical:
         parts = enumerate(self._each(outputs, legal))
         return jnp.sum(jnp.stack([head.log_prob(o, m, raw[..., i]) for i, (head, o, m) in parts]), axis=0)
 
+    def raw(self, action: jax.Array) -> jax.Array:
+        """``[B, len(sizes)]``: the action itself."""
+        return action
+
     def entropy(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B]``, the sum over choices."""
         return jnp.sum(jnp.stack([head.entropy(o, m) for head, o, m in self._each(outputs, legal)]), axis=0)
@@ -136,9 +148,17 @@ class Gaussian:
         mean, log_std = jnp.split(outputs, 2, axis=-1)
         return mean, jnp.clip(log_std - 0.5, -5.0, 1.0)
 
-    def _into_box(self, raw: jax.Array) -> jax.Array:
+    def _middle_and_half(self) -> tuple[jax.Array, jax.Array]:
         low, high = np.asarray(self.box.low, np.float32), np.asarray(self.box.high, np.float32)
-        middle, half = jnp.asarray((high + low) / 2)[None], jnp.asarray((high - low) / 2)[None]
+        return jnp.asarray((high + low) / 2)[None], jnp.asarray((high - low) / 2)[None]
+
+    def raw(self, action: jax.Array) -> jax.Array:
+        """``[B, dim]`` in [-1, 1]."""
+        middle, half = self._middle_and_half()
+        return ((action.reshape(action.shape[0], *middle.shape[1:]) - middle) / half).reshape(action.shape[0], -1)
+
+    def _into_box(self, raw: jax.Array) -> jax.Array:
+        middle, half = self._middle_and_half()
         return (middle + half * jnp.clip(raw, -1.0, 1.0)).reshape(raw.shape[0], *self.box.shape)
 
     def sample(self, outputs: jax.Array, legal: jax.Array, key: jax.Array) -> Sample:

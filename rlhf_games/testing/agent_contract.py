@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.agent import Action, Agent, Rollout
+from rlhf_games.core.agent import Action, Agent, Imitator, Lessons, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
 from rlhf_games.testing.play import action_dtype, choice_bounds
@@ -271,6 +271,28 @@ def _update_is_reproducible(subject: AgentSubject) -> None:
     assert not text, f"the same update with the same key differs: {text}"
 
 
+def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
+    """One action shown in every state, to agents that can imitate; padding (weight 0) shows another."""
+    space = subject.spec.actions
+    if not isinstance(subject.agent, Imitator) or isinstance(space, Box):
+        return
+    observation, _ = subject.rows
+    shown = jnp.zeros((_ROWS, *space.shape), jnp.int32)
+    padded = Lessons(
+        jnp.concatenate([observation, observation]),
+        jnp.concatenate([shown, shown + 1]),
+        jnp.concatenate([jnp.ones(_ROWS), jnp.zeros(_ROWS)]).astype(jnp.float32),
+    )
+    state, _ = jax.jit(subject.agent.imitate)(subject.state, padded, jax.random.key(subject.seed + 11))
+    legal = jnp.ones((_ROWS, space.n), bool)
+    before, after = (
+        np.asarray(subject.explain(params, observation, legal).probabilities) for params in (subject.params, subject.agent.params(state))
+    )
+    for start, _ in choice_bounds(space):
+        gain = float(np.mean(after[:, start] - before[:, start]))
+        assert gain > 0, f"the action that was shown became less likely (by {-gain:.3f} on average)"
+
+
 def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
     """What a seat that does not act is said to have chosen must not be learned from."""
     if not subject.spec.turn_based or subject.spec.players < 2:
@@ -326,5 +348,6 @@ AGENT_RULES: tuple[Rule[AgentSubject], ...] = (
     Rule("learns", "update changes the parameters", _update_learns),
     Rule("reproducible", "the same update with the same key gives the same state", _update_is_reproducible),
     Rule("waiting", "what seats that do not act are said to choose is not learned from", _waiting_seats_do_not_matter),
+    Rule("imitate", "an agent that can imitate takes shown actions more often", _imitation_makes_the_shown_likelier),
 )
 """Every rule of the contract."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,9 +20,9 @@ SPEC = GameSpec("probe/none", "1", 1, Observation((3,), "float32", "vector"), Di
 
 
 @pytest.fixture
-def world(sqlite_store: Store) -> Iterator[tuple[Store, LessonReader, str]]:
+def world(sqlite_store: Store) -> tuple[Store, LessonReader, str]:
     (replay_id,) = sqlite_store.add_replays([make_replay(3)])
-    yield sqlite_store, LessonReader(sqlite_store, SPEC), replay_id
+    return sqlite_store, LessonReader(sqlite_store, SPEC), replay_id
 
 
 def say(store: Store, value: AnswerValue, **about: Any) -> int:
@@ -58,9 +57,9 @@ def test_advice_that_was_asked_for(world: tuple[Store, LessonReader, str]) -> No
 def test_what_was_taken_back_is_forgotten(world: tuple[Store, LessonReader, str]) -> None:
     store, reader, replay_id = world
     say(store, Advice(2), replay_id=replay_id, step=7)
-    say(store, Advice(3), replay_id=replay_id, step=8)
+    wrong = say(store, Advice(3), replay_id=replay_id, step=8)
     reader.poll()
-    assert store.undo("ann") is not None
+    store.retract(wrong, "ann")
     assert reader.poll()
     assert [lesson.action for lesson in reader.lessons] == [2]
 

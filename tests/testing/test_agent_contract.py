@@ -134,6 +134,18 @@ class Eavesdropper(Linear):
         return super().update(state, rollout._replace(acting=jnp.ones_like(rollout.acting)), key, progress)
 
 
+class Contrary(Linear):
+    """Unlearns what it is shown, and minds what only fills up."""
+
+    def imitate(self, state: Any, lessons: Any, key: Any) -> Any:
+        def loss(w: Any) -> Any:
+            legal = jnp.ones((len(lessons.weight), self.width), bool)
+            log_prob = jax.nn.log_softmax(self.logits({**state, "w": w}, lessons.observation, legal))
+            return jnp.mean(jnp.take_along_axis(log_prob, lessons.action[:, None], axis=1))
+
+        return {**state, "w": state["w"] - jax.grad(loss)(state["w"])}, {}
+
+
 BROKEN: list[tuple[str, str, type[Linear]]] = [
     ("init", "the key is not used", Keyless),
     ("act", "action is float32", Wide),
@@ -146,6 +158,7 @@ BROKEN: list[tuple[str, str, type[Linear]]] = [
     ("learns", "leaves all parameters as they were", Lazy),
     ("reproducible", "the same update with the same key differs", Moody),
     ("waiting", "what waiting seats are said to have chosen", Eavesdropper),
+    ("imitate", "the action that was shown became less likely", Contrary),
 ]
 
 
