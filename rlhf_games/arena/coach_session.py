@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.arena.clock import StepClock
+from rlhf_games.arena.coach_hands import SEAT, Hands
 from rlhf_games.arena.coach_log import CoachLog, Mark
-from rlhf_games.arena.keys import HeldKeys, Keymap, Press, chosen_action
+from rlhf_games.arena.keys import Keymap, Press
 from rlhf_games.arena.playback import next_speed
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Evaluation, Takeover
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from rlhf_games.replay.replay import Replay
 
 Phase: TypeAlias = Literal["opening", "ready", "playing", "paused", "over", "broken"]
-SEAT = 0
-"""The seat that is judged, and taken over."""
 _RELOAD_SECONDS = 2.0
 _OVER_SECONDS = 2.0
 """How long a finished episode stays, so that late marks still find it."""
@@ -82,14 +81,13 @@ class CoachSession:
           seeds: one uint32 for each episode.
         """
         self._game, self.log, self._worker, self._aside = game, log, worker, aside
-        self._hand_back, self._now, self._wall, self._seeds = hand_back, now, wall, seeds
+        self._now, self._wall, self._seeds = now, wall, seeds
         self.spec = game.spec
         self.phase: Phase = "opening"
         self.problem = ""
         """Why the game cannot go on."""
         self.policy = game.policy
         """Name of the policy that plays."""
-        self.driver: Literal["agent", "you"] = "agent"
         self.speed = 1.0
         self.episode = 0
         """Number of the present episode, from 1."""
@@ -100,20 +98,13 @@ class CoachSession:
         self.ended = False
         self.action: tuple[int, ...] = ()
         """The last decision, one action per seat."""
-        self.chords = (keymap or Keymap()).seat(SEAT, self.spec.keys)
-        self.chords |= {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in self.spec.buttons.items()}
-        self.game_keys = frozenset[str]().union(*self.chords)
-        """Every key that takes over."""
+        self.hands = Hands(self.spec, keymap or Keymap(), hand_back, now)
         self.grip: Grip | None = None
-        self._held = HeldKeys()
-        self._free_at = 0.0
         self._clock = StepClock(self.spec.decisions_per_second, now)
         self._scene: Scene | None = None
         self._shown_from, self._shown_at, self._due_at = 0.0, 0.0, 0.0
         self._away = True
         """The next episode waits for the person."""
-        self._events: list[tuple[float, str, bool]] = []
-        self._played, self._since = 0.0, 0.0
         self._job: Future[Scene] | None = None
         self._thought: Future[Proposal] | None = None
         self._reloading: Future[tuple[str, str]] | None = None
@@ -137,7 +128,7 @@ class CoachSession:
             return False
         now = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
         if key:
-            self._events.append((round(self._elapsed(), 4), key, True))
+            self.hands.log.note(key, True)
         self.log.say(Mark(self.name, self.decisions - 1, Evaluation(value, SEAT), self._shown_at, now), self._replay())
         return True
 
@@ -147,15 +138,13 @@ class CoachSession:
 
     def press(self, press: Press) -> None:
         """A control key went down: the person takes over; or up."""
-        if press.key not in self.game_keys or not self._held.press(press.key, press.down):
+        if not self.hands.press(press):
             return
         if press.down:
             self.start()
         if self.phase in ("playing", "paused", "over"):
-            self._events.append((round(self._elapsed(), 4), press.key, press.down))
-        if press.down and self.phase in ("playing", "paused"):
-            self.driver = "you"
-        self._free_at = self._now() + self._hand_back
+            self.hands.log.note(press.key, press.down)
+        self.hands.touch(take=press.down and self.phase in ("playing", "paused"))
 
     def pause(self) -> None:
         """Stands still, or goes on."""
@@ -166,8 +155,7 @@ class CoachSession:
 
     def lose_focus(self) -> None:
         """The keyboard belongs to another window: all keys are let go of, and the game stands still."""
-        for key in self._held.clear():
-            self._events.append((round(self._elapsed(), 4), key, False))
+        self.hands.clear()
         self._away = True
         if self.phase == "playing":
             self._stop("paused")
@@ -205,10 +193,16 @@ class CoachSession:
         self._collect()
         self._follow()
         if self.phase == "playing":
-            self._watch_hands()
+            if self.hands.rested:
+                self._let_go()
             self._play()
         elif self.phase == "over" and self._now() >= self._next_at:
             self._begin()
+
+    @property
+    def driver(self) -> Literal["agent", "you"]:
+        """Who has the game."""
+        return self.hands.driver
 
     @property
     def notice(self) -> str:
@@ -260,13 +254,9 @@ class CoachSession:
             self._reload_at = self._now() + _RELOAD_SECONDS
             self._reloading = self._worker.submit(self._game.reload)
 
-    def _watch_hands(self) -> None:
-        if self.driver == "you" and not self._held.held and not self._held.waiting and self._now() >= self._free_at:
-            self._let_go()
-
     def _let_go(self) -> None:
         """The agent has the game back; what the person did is stored."""
-        self.driver, grip, self.grip = "agent", self.grip, None
+        self.hands.driver, grip, self.grip = "agent", self.grip, None
         if grip is None:
             return
         length = grip.stop - grip.start
@@ -298,7 +288,7 @@ class CoachSession:
         actions = np.zeros(self.spec.players, np.int32) if alone or self._thought is None else np.array(self._thought.result().action)
         if not mine:
             return actions
-        chosen = chosen_action(self.chords, self._held.take(taps_only=self.spec.turn_based))
+        chosen = self.hands.choose()
         legal = self._scene.legal[SEAT]
         if chosen is not None and legal[chosen]:
             self._hold()
@@ -349,9 +339,8 @@ class CoachSession:
         """A new episode; the last one must be kept."""
         seed = self._seeds()
         self.phase, self.name = "opening", uuid.uuid4().hex
-        self.decisions, self.ended, self.action, self.driver, self.grip = 0, False, (), "agent", None
-        self._events, self._played = [], 0.0
-        self._held.clear()
+        self.decisions, self.ended, self.action, self.grip = 0, False, (), None
+        self.hands.begin()
         self._job = self._worker.submit(lambda: self._game.begin(seed))
         self._think()
 
@@ -369,24 +358,18 @@ class CoachSession:
 
     def _replay(self) -> Future[Replay]:
         """The episode as far as it will have been played when the worker comes to it."""
-        events = list(self._events)
+        events = list(self.hands.log.events)
         return self._worker.submit(lambda: self._game.replay(events))
 
     def _go_on(self) -> None:
-        self.phase, self._since, self._away = "playing", self._now(), False
+        self.phase, self._away = "playing", False
         self._due_at = self._now() + self._clock.interval
-        self.driver = "you" if self._held.held else self.driver
-        self._free_at = self._now() + self._hand_back
+        self.hands.run(True)
         self._clock.restart()
 
     def _stop(self, phase: Phase) -> None:
-        if self.phase == "playing":
-            self._played += self._now() - self._since
         self.phase = phase
-
-    def _elapsed(self) -> float:
-        """Seconds played in this episode, pauses left out."""
-        return self._played + (self._now() - self._since if self.phase == "playing" else 0.0)
+        self.hands.run(False)
 
     def _say(self, words: str) -> None:
         self._notice, self._notice_until = words, self._now() + _NOTICE_SECONDS

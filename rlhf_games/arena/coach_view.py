@@ -65,7 +65,7 @@ class CoachView:
     @property
     def commands(self) -> Sequence[Command]:
         """Keys of the game belong to the game."""
-        return self._keymap.commands("coach", COMMANDS, self.session.game_keys)
+        return self._keymap.commands("coach", COMMANDS, self.session.hands.vocabulary)
 
     @property
     def hurried(self) -> bool:
@@ -218,4 +218,4 @@ class CoachView:
         last = spec.actions.meanings[session.action[0]] if session.action else "–"
         y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 else "LAST ACTION OF SEAT 0", last)
         pen.text((x, y), "HOLD TO TAKE OVER", "label", theme.MUTED)
-        key_table(pen, x, y + pen.px(38), width, control_words(spec, session.chords))
+        key_table(pen, x, y + pen.px(38), width, control_words(spec, session.hands.chords))

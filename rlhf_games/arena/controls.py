@@ -48,7 +48,7 @@ class Controls:
     def __init__(self, spec: GameSpec, keymap: Keymap, people: int) -> None:
         """Raises ``UserError`` where two people would need the same keys."""
         self.spec, self.people = spec, people
-        self.chords: list[Chords] = [_seat_chords(seat, spec, keymap) for seat in range(people)]
+        self.chords: list[Chords] = [seat_chords(seat, spec, keymap) for seat in range(people)]
         """By seat: what the person there presses."""
         self.vocabulary = frozenset[str]().union(*(chord for chords in self.chords for chord in chords))
         """Every key that is played with."""
@@ -106,7 +106,8 @@ class Controls:
         return self.spec.idle_action if legal[self.spec.idle_action] else int(np.argmax(legal))
 
 
-def _seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
+def seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
+    """What the person in a seat presses; in seat 0 the gamepad too. Raises ``UserError`` where two people would need the same keys."""
     chords = keymap.seat(seat, spec.keys)
     if seat == 0:
         return chords | {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}

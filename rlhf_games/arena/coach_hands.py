@@ -1,0 +1,66 @@
+"""The keys of the game under a coach's fingers: who has the game, and what the coach does with it. Knows no pygame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from rlhf_games.arena.controls import KeyLog, seat_chords
+from rlhf_games.arena.keys import HeldKeys, Keymap, Press, chosen_action
+
+if TYPE_CHECKING:
+    from rlhf_games.core.game import GameSpec
+
+SEAT = 0
+"""The seat that is judged, and taken over."""
+
+
+class Hands:
+    """A key that goes down takes the game over; a while after the last one was let go of, the agent has it back."""
+
+    def __init__(self, spec: GameSpec, keymap: Keymap, hand_back: float, now: Callable[[], float]) -> None:
+        """``hand_back``: that while, in seconds."""
+        self.driver: Literal["agent", "you"] = "agent"
+        self.chords = seat_chords(SEAT, spec, keymap)
+        """What the coach presses, and the action that it means."""
+        self.vocabulary = frozenset[str]().union(*self.chords)
+        """Every key that takes over."""
+        self.log = KeyLog(now)
+        """Of the present episode."""
+        self._taps_only, self._hand_back, self._now = spec.turn_based, hand_back, now
+        self._held = HeldKeys()
+        self._free_at = 0.0
+
+    def begin(self) -> None:
+        """A new episode: a key that is still held must go down anew."""
+        self._held.clear()
+        self.driver, self.log = "agent", KeyLog(self._now)
+
+    def run(self, running: bool) -> None:
+        """The game runs from now on (under the coach's keys, where any are held), or stands still."""
+        self.log.run(running)
+        if running:
+            self.touch(take=bool(self._held.held))
+
+    def press(self, press: Press) -> bool:
+        """A key went down or up; returns whether that matters."""
+        return press.key in self.vocabulary and self._held.press(press.key, press.down)
+
+    def touch(self, *, take: bool) -> None:
+        """The hands moved just now; ``take``: they take the game over."""
+        self.driver = "you" if take else self.driver
+        self._free_at = self._now() + self._hand_back
+
+    def clear(self) -> None:
+        """All keys are let go of."""
+        for key in self._held.clear():
+            self.log.note(key, False)
+
+    @property
+    def rested(self) -> bool:
+        """Whether the coach has the game and has let go of it; a tap that no decision has followed yet still holds it."""
+        return self.driver == "you" and not self._held.held and not self._held.waiting and self._now() >= self._free_at
+
+    def choose(self) -> int | None:
+        """The action of the keys that count for this decision; None: no key does."""
+        return chosen_action(self.chords, self._held.take(taps_only=self._taps_only))
