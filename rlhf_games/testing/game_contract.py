@@ -99,6 +99,9 @@ def _spec_is_sane(subject: GameSubject) -> None:
     assert spec.players >= 1, f"players must be at least 1, got {spec.players}"
     assert 0 < spec.decisions_per_second < math.inf, f"decisions_per_second is {spec.decisions_per_second}"
     assert min(spec.frame_shape) > 0, f"frame_shape must be positive, got {spec.frame_shape}"
+    top, left, height, width = spec.board_in_frame or (0, 0, *spec.frame_shape)
+    inside = min(top, left) >= 0 < min(height, width) and top + height <= spec.frame_shape[0] and left + width <= spec.frame_shape[1]
+    assert inside, f"board_in_frame {spec.board_in_frame} must lie in a picture of {spec.frame_shape}"
     seen = spec.observation
     assert seen.dtype in ("bool", "uint8", "float32"), f"observation dtype must be bool, uint8 or float32, got {seen.dtype!r}"
     rank = _LAYOUT_RANK[seen.layout]

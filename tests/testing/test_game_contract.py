@@ -139,6 +139,7 @@ BROKEN: list[tuple[str, str, type[Walk]]] = [
     ("spec", "family/game", described(name="walk")),
     ("spec", "aim is empty", described(aim=" ")),
     ("spec", "decisions_per_second is 0", described(decisions_per_second=0.0)),
+    ("spec", "board_in_frame (0, 0, 33, 128) must lie in", described(board_in_frame=(0, 0, 33, 128))),
     ("keys", "means action 4, but actions are 0 to 3", described(keys={"left": 4})),
     ("keys", "'Left' is no", described(keys={"Left": 1})),
     ("keys", "idle_action is 9", described(idle_action=9)),
