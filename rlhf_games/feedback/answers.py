@@ -60,7 +60,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class Ranking:
-    """An order of K clips shown in a grid, ties allowed."""
+    """An order of K clips shown in a grid, ties allowed; it teaches as a whole (`rlhf_games.feedback.likelihoods.ranking_log_prob`)."""
 
     kind: ClassVar[str] = "ranking"
     ranks: tuple[int, ...]
@@ -77,7 +77,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Rating:
-    """One clip on a scale from 1 (worst) to 5 (best)."""
+    """One clip on a scale from 1 (worst) to 5 (best); what a star means is fitted for each annotator."""
 
     kind: ClassVar[str] = "rating"
     stars: int | None
@@ -90,7 +90,10 @@ class Rating:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A live cheer or scolding while the agent plays; the row's ``step`` is the decision on the screen when the key went down."""
+    """A live cheer or scolding while the agent plays; the row's ``step`` is the decision on the screen when the key went down.
+
+    It is about what happened 0.2 to 4 seconds before (`rlhf_games.feedback.credit`).
+    """
 
     kind: ClassVar[str] = "evaluation"
     value: float
@@ -106,7 +109,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """A person played seat ``seat`` in the row's replay from the row's ``step`` on."""
+    """A person played seat ``seat`` in the row's replay from the row's ``step`` on: better than what the run's first policy did."""
 
     kind: ClassVar[str] = "demonstration"
     length: int
@@ -120,7 +123,10 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Takeover:
-    """A person took the controls from the agent at the row's ``step`` of the row's replay and gave them back later."""
+    """A person took the controls from the agent at the row's ``step`` of the row's replay and gave them back later.
+
+    Where ``instead`` is known, it says that this was better than what the agent would have done.
+    """
 
     kind: ClassVar[str] = "takeover"
     length: int

@@ -251,8 +251,8 @@ class Teacher:
         self._store, self._config, self._rewards_of = store, config, rewards_of
         self._annotator, self._lease_seconds, self._clock = annotator, lease_seconds, clock
         details = asdict(config) | {"beta": None if config.beta is None or math.isinf(config.beta) else config.beta}
-        self._rated: dict[int, float] = {}
-        self._when: dict[str, list[tuple[int, int]]] = {}
+        self._rating: dict[int, Query] = {}
+        self._worth: dict[int, float] = {}
         store.register(annotator, "teacher", details)
         store.release(annotator)
 
@@ -301,20 +301,21 @@ class Teacher:
         return thresholds(self._config, query.recent_return, query.recent_length, length)
 
     def _see(self, queries: Sequence[Query]) -> None:
-        """Looks at every clip that was shown for rating up to these questions, answered or not, once."""
+        """Looks at every clip that their sessions have shown for rating so far, answered or not, once."""
         if not queries:
             return
-        new = [query_id for query_id in self._store.query_ids(kind="rating") if query_id not in self._rated]
-        shown = self._store.queries(new)
-        rewards = self._rewards_of([query.clips[0] for query in shown]) if shown else []
-        for query, reward in zip(shown, rewards, strict=True):
-            self._rated[query.id] = _weighted(reward, self._config.gamma)
-            self._when.setdefault(query.session, []).append((query.iteration, query.id))
+        new = [query_id for query_id in self._store.query_ids(kind="rating") if query_id not in self._rating]
+        self._rating |= {query.id: query for query in self._store.queries(new)}
+        sessions = {query.session for query in queries}
+        unseen = [query for query in self._rating.values() if query.session in sessions and query.id not in self._worth]
+        rewards = self._rewards_of([query.clips[0] for query in unseen]) if unseen else []
+        for query, reward in zip(unseen, rewards, strict=True):
+            self._worth[query.id] = _weighted(reward, self._config.gamma)
 
     def _seen(self, query: Query) -> NDArray[np.float64]:
         """Weighted returns of what the same session had shown for rating when this was posted, its own iteration included."""
-        shown = self._when[query.session]
-        return np.array([self._rated[query_id] for iteration, query_id in shown if iteration <= query.iteration])
+        shown = [other for other in self._rating.values() if other.session == query.session and other.iteration <= query.iteration]
+        return np.array([self._worth[other.id] for other in shown if other.id in self._worth])
 
 
 def clip_rewards(batch: ClipBatch, end_penalty: float = 0.0) -> list[NDArray[np.float64]]:

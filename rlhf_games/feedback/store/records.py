@@ -37,7 +37,7 @@ class QueryDraft:
     policy_version: str = ""
     reward_version: str = ""
     control: bool = False
-    """Asked for a control arm (random labels, constant reward): kept apart from what teaches."""
+    """Drawn uniformly beside an active strategy, which it is compared with: answers to it measure the reward model and never train it."""
     wanted: int = 1
     """How many different annotators shall answer."""
     display: tuple[int, ...] | None = None
