@@ -240,9 +240,14 @@ class AdviseSession:
         self._looking.start("looking through an episode", lambda: self._finder.unsure(mind, episode.id, answered), self._take, self._fail)
 
     def _take(self, found: list[Still]) -> None:
-        asked = [still for still in found if still.query_id is not None]
+        asked = [still for still in found if still.query_id is not None and still.query_id not in self._held()]
         self._queue.extendleft(reversed(asked))
         self._queue.extend(still for still in found if still.query_id is None)
+
+    def _held(self) -> set[int | None]:
+        """Queries that are on the screen, waiting here, or answered: one that was taken back may be given out again."""
+        said = [still for remark, still in self._history if remark.state in ("saving", "solid")]
+        return {still.query_id for still in (*self._queue, *said, *([self.current] if self.current is not None else []))}
 
     def _fail(self, error: BaseException) -> None:
         self.notice = problem_words(error)

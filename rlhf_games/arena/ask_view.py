@@ -166,7 +166,7 @@ class AskView:
                 session.truth = not session.truth
             case "renew":
                 session.renew()
-            case "retry" if session.remarks.failed:
+            case "retry" if session.remarks.stuck:
                 session.remarks.retry()
             case "retry":
                 session.leave_fork()

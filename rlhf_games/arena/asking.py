@@ -71,6 +71,7 @@ class AskSession(Browser):
         self._looking: tuple[str, int, int, str] | None = None
         self._trying: tuple[int, int, int] | None = None
         self._here: tuple[object, ...] = ()
+        self._there: tuple[object, ...] = ()
         self._since = self._arrived = 0.0
 
     # Where the person is
@@ -155,6 +156,7 @@ class AskSession(Browser):
         self.leave_fork()
         self.choosing = ""
         self.head.seek(t, self.reel.limit)
+        self._arrive()
 
     def play_fresh(self) -> None:
         """A new game of the newest policy; it is opened once it is played."""
@@ -282,11 +284,16 @@ class AskSession(Browser):
     def _place(self) -> tuple[str, int, int, str]:
         return self.reel.replay_id, self.t, self.seat, self.policy
 
+    def _arrive(self) -> None:
+        """Notes when another decision can be seen."""
+        there = (self.reel.replay_id, self.t, self.seat, self.reel.phase == "ready")
+        if there != self._there:
+            self._there, self._since = there, self._wall()
+
     def _dwell(self) -> None:
         """Notes since when the person is here; what they look at for a while, they asked."""
-        here = (*self._place(), self.curve, self.overlay)
-        if here[:3] != self._here[:3]:
-            self._since = self._wall()
+        self._arrive()
+        here = (*self._place(), self.reel.phase, self.curve, self.overlay)
         if here != self._here or not self.head.paused:
             self._here, self._arrived = here, self._now()
             return

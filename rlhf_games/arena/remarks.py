@@ -81,6 +81,8 @@ class Remarks:
         self.questions = 0
         """Questions of this session."""
         self._asked: set[tuple[object, ...]] = set()
+        self._questions: list[tuple[AnswerDraft, Future[list[int]]]] = []
+        self._unlogged: list[AnswerDraft] = []
         self._standing: dict[int, tuple[str, Said]] = {}
         self._cursor = 0
         self._reading: Future[Any] | None = None
@@ -118,7 +120,8 @@ class Remarks:
         self.questions += 1
         question = Question(aspect, action, seat)
         answered_at = max(self._wall(), shown_at)
-        self._post(AnswerDraft(self.annotator, question, shown_at, answered_at, uuid.uuid4().hex, replay_id=replay_id, step=step))
+        draft = AnswerDraft(self.annotator, question, shown_at, answered_at, uuid.uuid4().hex, replay_id=replay_id, step=step)
+        self._questions.append((draft, self._post(draft)))
 
     def undo(self) -> Remark | None:
         """Takes back the newest remark of this session; None where there is none."""
@@ -133,17 +136,25 @@ class Remarks:
         """Stores again what could not be stored: they are the same answers, so they cannot be stored twice."""
         for remark in self.failed:
             remark.state, remark.job = "saving", self._post(remark.draft)
+        unlogged, self._unlogged = self._unlogged, []
+        self._questions += [(draft, self._post(draft)) for draft in unlogged]
         self.problem = ""
 
     def drop(self) -> None:
         """Gives up what could not be stored."""
         self.given = [remark for remark in self.given if remark.state != "failed"]
+        self._unlogged = []
         self._changes += 1
         self.problem = ""
 
     @property
+    def stuck(self) -> bool:
+        """Whether something could not be stored."""
+        return bool(self.failed or self._unlogged)
+
+    @property
     def failed(self) -> list[Remark]:
-        """What could not be stored."""
+        """Remarks that could not be stored."""
         return [remark for remark in self.given if remark.state == "failed"]
 
     # What is known
@@ -178,6 +189,7 @@ class Remarks:
         """Takes in what is stored."""
         for remark in list(self.given):
             self._settle(remark)
+        self._settle_questions()
         if self._reading is not None and self._reading.done():
             reading, self._reading = self._reading, None
             self.looked = True
@@ -186,6 +198,13 @@ class Remarks:
         if self._reading is None and self._now() >= self._look_at:
             self._look_at = self._now() + _LOOK_EVERY
             self._reading = self._worker.submit(self._read)
+
+    def _settle_questions(self) -> None:
+        for draft, job in self._questions:
+            if job.done() and (error := job.exception()) is not None:
+                self._unlogged.append(draft)
+                self.problem = f"A question is not stored: {problem_words(error)}"
+        self._questions = [(draft, job) for draft, job in self._questions if not job.done()]
 
     def _settle(self, remark: Remark) -> None:
         if remark.state == "saving" and remark.job.done():

@@ -125,6 +125,39 @@ def test_a_mark_that_cannot_be_stored_is_said_and_stored_once_later(
     assert len(asking.remarks.marks(asking.reel.replay_id)) == 1
 
 
+def test_a_question_that_cannot_be_logged_is_said_and_logged_later(
+    asking: AskSession, world: World, clock: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = world.store.post_answers
+
+    def full(drafts: list[AnswerDraft]) -> list[int]:
+        raise UserError("the disk is full")
+
+    monkeypatch.setattr(world.store, "post_answers", full)
+    asking.pick(1)
+    settle(asking)
+    assert asking.fork is not None, "the answer comes all the same"
+    assert "the disk is full" in asking.remarks.problem
+    monkeypatch.setattr(world.store, "post_answers", real)
+    asking.remarks.retry()
+    settle(asking)
+    assert [answer.value for answer in rows(world.store)] == [Question("what-if", 1)]
+    assert not asking.remarks.stuck
+
+
+def test_a_remark_says_since_when_its_decision_was_seen(asking: AskSession, world: World, clock: Time) -> None:
+    clock.now += 10
+    asking.seek(4)
+    asking.mark(good=True)
+    clock.now += 3
+    asking.seek(5)
+    clock.now += 2
+    asking.mark(good=True)
+    settle(asking, ticks=2)
+    times = [(answer.step, answer.shown_at, answer.answered_at) for answer in rows(world.store, "evaluation")]
+    assert times == [(4, 1010.0, 1010.0), (5, 1013.0, 1015.0)]
+
+
 def test_undo_takes_back_the_newest_first_and_goes_there(asking: AskSession, world: World) -> None:
     for t in (3, 9):
         asking.seek(t)
@@ -494,6 +527,28 @@ def test_a_learners_questions_go_first_and_are_given_back(world: World, clock: T
     session.close()
     assert world.store.query_ids(still_wanted=True) == [ids[1]]
     assert world.store.progress().leased == 0
+
+
+def test_a_learners_question_that_is_taken_back_is_asked_once_more(world: World, clock: Time) -> None:
+    replay_id = walk_replay(world.game, 1, at=11.0).id
+    world.store.post_queries([QueryDraft("advice", replay_id=replay_id, step=5)])
+    world.published.minds.clear()
+    session = world.advise()
+    settle(session)
+    session.answer(0)
+    settle(session)
+    assert session.current is None
+    session.undo()
+    clock.now += 10
+    settle(session)
+    assert session.current is not None
+    clock.now += 10
+    settle(session)
+    assert session.ahead == 0, "not twice"
+    session.answer(2)
+    settle(session)
+    assert [answer.value for answer in rows(world.store)] == [Advice(2)]
+    session.close()
 
 
 def test_what_led_to_a_question_can_be_seen(world: World, clock: Time) -> None:
