@@ -11,23 +11,20 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias
 
+from rlhf_games.arena.held import Asked, Films, Value
 from rlhf_games.arena.playback import Playback
 from rlhf_games.core.errors import UserError
-from rlhf_games.feedback.answers import Preference, Ranking, Rating
 
 if TYPE_CHECKING:
-    from rlhf_games.arena.films import Footage
     from rlhf_games.arena.work import Worker
     from rlhf_games.feedback.store import AnswerDraft, Progress, Query, Store
     from rlhf_games.replay.clip import Clip
 
 Phase: TypeAlias = Literal["waiting", "showing", "saving", "undoing", "failed"]
-Value = TypeVar("Value", Preference, Ranking, Rating)
 
 AHEAD = 6
 """Questions that are leased and drawn beyond the one on the screen."""
@@ -40,48 +37,6 @@ _COUNT_EVERY = 1.0
 _EXPECT_EVERY = 2.0
 _ANSWERS_SHOWN = 60.0
 """Seconds over which answers per minute are counted."""
-
-
-class Films(Protocol):
-    """Makes clips ready for the screen."""
-
-    def request(self, clip: Clip, urgent: bool = False) -> Future[Footage]:
-        """Returns at once; ``urgent``: before everything else."""
-        ...
-
-    def expect(self, clips: Sequence[Clip]) -> None:
-        """Clips that will probably be asked for, the next one first: drawn when nothing that was asked for waits."""
-        ...
-
-    def close(self) -> None:
-        """Drops what has not begun."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Asked(Generic[Value]):
-    """A question that this session holds."""
-
-    query: Query
-    films: tuple[Future[Footage], ...]
-    """By place, as they are shown."""
-    taken_back: Value | None = None
-    """What the person said before they took it back."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether all clips are drawn (or cannot be)."""
-        return all(film.done() for film in self.films)
-
-    @property
-    def problem(self) -> BaseException | None:
-        """Why it cannot be shown; ask once it is ready."""
-        return next((error for film in self.films if (error := film.exception()) is not None), None)
-
-    @property
-    def footage(self) -> tuple[Footage, ...]:
-        """All clips; ask once it is ready."""
-        return tuple(film.result() for film in self.films)
 
 
 class _Looked(NamedTuple):

@@ -213,6 +213,7 @@ class PlayView:
     def _paint_grades(self, pen: Pen, row: Rect, keys: dict[str, tuple[str, ...]]) -> None:
         """Grades to keep the episode with, side by side; the outermost by name."""
         shown = [(keys[f"rate {grade}"], word if grade in (1, 5) else "", f"rate {grade}") for grade, word in SCALE.items()]
+        pen.text((row.centerx, row.y + pen.px(2)), "Rate it, and it is kept:", "small", theme.MUTED, "midbottom")
         gap = pen.px(22)
         x = row.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
         for names, words, command in shown:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_games.arena.answering import AnswerSession, Asked
+from rlhf_games.arena.answering import AnswerSession
+from rlhf_games.arena.held import Asked
 from rlhf_games.feedback.answers import Ranking
 
 MOST_CLIPS = 9

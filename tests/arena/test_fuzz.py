@@ -17,7 +17,7 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.menu_view import Entry, MenuView
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
-from rlhf_games.feedback.answers import Demonstration
+from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
 
 from .conftest import Films, Line, Time, pump
@@ -130,13 +130,21 @@ def test_the_player_survives(store: Store, clock: Time, show: Any, monkeypatch: 
     monkeypatch.setattr(app, "_now", clock)
     back = view.back
     monkeypatch.setattr(view, "back", lambda: back() and None)
-    storm(app, clock, chance, worker)
+    storm(app, clock, chance, worker, [*KEYS, pygame.K_2, pygame.K_4])
     session.close()
     answers = store.answers().answers
+    played = [answer for answer in answers if isinstance(answer.value, Demonstration)]
+    rated = [answer for answer in answers if isinstance(answer.value, Rating)]
     assert session.kept > 10
-    assert len(answers) in (session.kept, session.kept + 1), "every episode kept is stored once"
-    assert len({answer.replay_id for answer in answers}) == len(answers)
-    for answer in answers:
+    assert len(played) in (session.kept, session.kept + 1), "every episode kept is stored once"
+    assert len({answer.replay_id for answer in played}) == len(played)
+    assert 5 < len(rated) <= len(played)
+    assert len(played) + len(rated) == len(answers)
+    queries = store.queries([answer.query_id for answer in rated if answer.query_id is not None])
+    about = [query.clips[0].segments[0].replay_id for query in queries]
+    assert len(set(about)) == len(rated), "no episode is rated twice"
+    assert set(about) <= {answer.replay_id for answer in played}
+    for answer in played:
         assert answer.replay_id is not None
         assert isinstance(answer.value, Demonstration)
         replay = store.replay(answer.replay_id)

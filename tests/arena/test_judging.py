@@ -268,3 +268,19 @@ def test_a_second_person_gets_other_pairs(ask: Ask, judge: Judge) -> None:
     assert ann.current is not None
     assert bob.current is not None
     assert not set(ann._held_ids()) & set(bob._held_ids())
+
+
+def test_what_comes_next_is_drawn_ahead_but_not_leased(store: Store, ask: Ask, judge: Judge, films: Films, clock: Time) -> None:
+    ids = ask(12)
+    session = judge()
+    session.tick()
+    session.tick()
+    held = answering.AHEAD + 1
+    coming = store.queries(ids[held:])
+    assert films.expected == [clip for query in coming for clip in query.shown], "in the order in which they will be asked"
+    assert {query.id for query in store.lease_many("bob", 99)} == set(ids[held:])
+    session.answer("left")
+    for _ in range(3):
+        session.tick()
+        clock.now += answering._EXPECT_EVERY
+    assert not {clip for query in store.queries(ids[:held]) for clip in query.clips} & set(films.expected)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlhf_games.arena.answering import Asked
 from rlhf_games.arena.app import App
+from rlhf_games.arena.held import Asked
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.rank_view import COMMANDS, RankView, best_grid, card_rect, clip_room, order_words
 from rlhf_games.arena.ranking import Order, RankSession
