@@ -280,7 +280,7 @@ class AskView:
         parts = [session.notice] if session.notice else []
         if session.newer and session.policy:
             parts.append("a newer policy is there: N asks it")
-        if session.overlay and session.salient is None and session.decision:
+        if session.overlay and session.salient is None and session.decision and session.policy and session.head.paused:
             parts.append("asking the reward model…")
         if not parts and session.reel.phase == "ready":
             parts.append(session.reel.words)
