@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rlhf_games.arena.menu_view import Entry
     from rlhf_games.arena.view import View
     from rlhf_games.feedback.store import Store
+
+# An accelerator belongs to the learner: JAX would take most of its memory, and a window asks about a few states at a time.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 RUNS = Path("runs")
 """Where runs lie when nothing else is said."""
