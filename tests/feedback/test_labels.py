@@ -5,11 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rlhf_games.feedback.answers import Choice, Preference
-from rlhf_games.feedback.labels import LabelReader, pair_labels
-from rlhf_games.feedback.store import Store
+from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.answers import AnswerValue, Choice, Preference, Ranking, Rating
+from rlhf_games.feedback.labels import LabelReader, RankingLabel, asked_label, pair_labels, ties
+from rlhf_games.feedback.store import Answer, Query, QueryDraft, Store
+from rlhf_games.replay.clip import Clip, Segment
 
-from .conftest import asker, draft
+from .conftest import asker, draft, make_replay
 
 Ask = Callable[..., list[int]]
 
@@ -87,3 +89,28 @@ def test_labels_of_one_session(sqlite_store: Store) -> None:
     reader = LabelReader(sqlite_store, session="a")
     assert reader.poll()
     assert [label.query_id for label in reader.labels] == [mine]
+
+
+def damaged(query: Query, value: AnswerValue, display: tuple[int, ...] | None = None) -> Answer:
+    return Answer(1, "u", query.id, "ann", value, query.display if display is None else display, None, None, None, 1.0, 2.0, 3.0)
+
+
+def test_answers_that_do_not_fit_their_question_are_refused(sqlite_store: Store) -> None:
+    (replay,) = sqlite_store.add_replays([make_replay(0)])
+    clips = tuple(Clip((Segment(replay, start, 5),)) for start in (0, 10, 20))
+    ids = sqlite_store.post_queries([QueryDraft("ranking", clips), QueryDraft("rating", clips[:1])])
+    ranking, rating = sqlite_store.queries(ids)
+    for answer, query in (
+        (damaged(ranking, Ranking((0, 1))), ranking),
+        (damaged(ranking, Rating(3)), ranking),
+        (damaged(ranking, Ranking((0, 1, 2)), (0, 1)), ranking),
+        (damaged(rating, Ranking((0, 1))), rating),
+    ):
+        with pytest.raises(UserError, match="the store is damaged"):
+            asked_label(answer, query)
+    assert asked_label(damaged(rating, Rating(None)), rating) is None
+    label = asked_label(damaged(ranking, Ranking((2, 0, 1)), (1, 2, 0)), ranking)
+    assert isinstance(label, RankingLabel)
+    # places 0, 1, 2 showed clips 1, 2, 0
+    assert label.ranks == (1, 2, 0)
+    assert ties(label) == [False] * 3

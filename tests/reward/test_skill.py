@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
-from rlhf_games.reward.skill import Skill, skill
+from rlhf_games.reward.skill import Skill, guess, pooled_skill, skill
 
 
 def _unseen_by_all(log_prob: Any, label: Any, noise: float = 0.0) -> Skill:
@@ -55,3 +55,31 @@ def test_the_guess_allows_for_the_same_errors_as_the_model() -> None:
     # a model whose answers are 10 % random cannot give a tie more than 0.9 + 0.1 / 3; on ties alone it is as good as the guess, not worse
     ties = np.full(97, TIE)  # the guess: (97 + 1) / (97 + 3)
     assert _unseen_by_all(np.log(np.full((1, 97), 0.9 * 0.98 + 0.1 / 3)), ties, noise=0.1).gain == pytest.approx(0.0)
+
+
+def test_what_somebody_guesses_who_never_looks_at_the_clips() -> None:
+    stars = np.array([0, 0, 4, 2])  # (2 + 1) / 9, (1 + 1) / 9 ...
+    np.testing.assert_allclose(np.exp(guess("rating", stars, 0.0)), np.array([3, 3, 2, 2]) / 9)
+    np.testing.assert_allclose(np.exp(guess("rating", stars, 0.1)), 0.9 * np.array([3, 3, 2, 2]) / 9 + 0.02)
+    cheers = np.array([1.0, 1.0, -0.5])  # 3 of 5 cheer
+    np.testing.assert_allclose(guess("evaluation", cheers, 0.0), [math.log(3 / 5), math.log(3 / 5), 0.5 * math.log(2 / 5)])
+    for kind in ("takeover", "demonstration"):
+        np.testing.assert_allclose(np.exp(guess(kind, np.zeros(2, int), 0.1)), 0.45 + 0.1 / 3)
+
+
+def test_the_guess_of_a_ranking_knows_how_often_what_ties() -> None:
+    # of three clips 4 patterns of ties: all apart (6 rankings), best two or worst two together (3 each), all together (1)
+    ranks = np.array([[0, 1, 2, -1], [2, 1, 0, -1], [0, 0, 1, -1], [0, 0, 0, -1]])
+    np.testing.assert_allclose(np.exp(guess("ranking", ranks, 0.0)), [3 / 8 / 6, 3 / 8 / 6, 2 / 8 / 3, 2 / 8 / 1])
+    np.testing.assert_allclose(np.exp(guess("ranking", ranks, 0.13))[0], 0.87 * 3 / 8 / 6 + 0.01)
+
+
+def test_the_skill_on_several_kinds_is_the_mean_over_all_answers() -> None:
+    unseen = np.ones((1, 2), bool)
+    even = np.log([0.5, 0.5])
+    known = pooled_skill([(np.log([[0.9, 0.6]]), unseen, even), (np.log([[0.8, 0.1]]), np.array([[True, False]]), even)])
+    gains = np.log([1.8, 1.2, 1.6])
+    assert known.answers == 3
+    assert known.gain == pytest.approx(gains.mean())
+    assert known.error == pytest.approx(gains.std(ddof=1) / math.sqrt(3))
+    assert pooled_skill([]).answers == 0
