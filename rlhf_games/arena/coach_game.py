@@ -5,6 +5,7 @@ Shapes: ``P`` seats, ``A`` actions, ``F`` pictures. Nothing here knows of time o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from rlhf_games.arena.insight import Mind, policy_key
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.game import DeviceGame
 from rlhf_games.core.spaces import Discrete
 
 if TYPE_CHECKING:
@@ -74,17 +76,34 @@ class Proposal(NamedTuple):
 class Fork:
     """The game as it was when a person took over: the policy of that moment goes on from there by itself."""
 
-    def __init__(self, recorder: SessionRecorder, mind: Player, seed: int, t: int) -> None:
-        self._recorder, self._mind, self._seed, self._t = recorder, mind, seed, t
+    def __init__(self, mind: Player, seed: int, played: Sequence[NDArray[Any]], seen: NDArray[Any], copy: SessionRecorder | None) -> None:
+        """The present state of an episode.
 
-    def play(self, length: int) -> Replay:
-        """Plays ``length`` decisions (fewer where the game is over before), on any thread, once; the whole episode's replay."""
-        with closing(self._recorder.session) as session:
-            for t in range(self._t, self._t + length):
-                seen = self._recorder.step(_choose(self._mind, session, self._seed, t))
-                if _over(seen):
+        Args:
+          mind: the policy.
+          seed: of the episode.
+          played: its actions so far, each ``[P, ...]``.
+          seen: ``[P, ...]`` what the seats see now.
+          copy: of the game, where that costs nothing; None: the episode is played again, when and where it does not disturb.
+        """
+        self._mind, self._seed, self._played, self._seen, self._copy = mind, seed, tuple(played), seen, copy
+
+    def play(self, length: int) -> Replay | None:
+        """Plays ``length`` decisions (fewer where the game is over before), on any thread, once.
+
+        Returns:
+          The whole episode; None where the game did not come to the same state again.
+        """
+        recorder = self._copy or _recorder(self._mind, self._seed)
+        with closing(recorder.session) as session:
+            for action in () if self._copy is not None else self._played:
+                recorder.step(action)
+            if not np.array_equal(session.timestep.observation, self._seen):
+                return None
+            for t in range(len(self._played), len(self._played) + length):
+                if _over(recorder.step(_choose(self._mind, session, self._seed, t))):
                     break
-            return self._recorder.replay()
+            return recorder.replay()
 
 
 class CoachGame:
@@ -102,7 +121,8 @@ class CoachGame:
         self.spec: GameSpec = self._game.spec
         check_coachable(self.spec)
         self._recorder: SessionRecorder | None = None
-        self._seed = self._t = 0
+        self._seed = 0
+        self._actions: list[NDArray[Any]] = []
         self.begin(0)  # whatever is compiled at the first step is compiled now, not under the person's eyes
         self.step(self.propose().action)
 
@@ -113,12 +133,10 @@ class CoachGame:
 
     def begin(self, seed: int) -> Scene:
         """A new episode."""
-        from rlhf_games.replay.recorder import SessionRecorder
-
         self.close()
-        session = self._game.open(seed)
-        self._seed, self._t = seed, 0
-        self._recorder = SessionRecorder(session, seed, player=(AGENT,) * self.spec.players, policy=self.policy)
+        self._seed, self._actions = seed, []
+        self._recorder = _recorder(self._mind, seed)
+        session = self._recorder.session
         return _scene(session.timestep, session.frames())
 
     def propose(self) -> Proposal:
@@ -126,23 +144,23 @@ class CoachGame:
         recorder = self._playing()
         if _over(recorder.session.timestep):
             return Proposal(np.zeros((self.spec.players,), np.int32), self.policy)
-        return Proposal(_choose(self._mind, recorder.session, self._seed, self._t), self.policy)
+        return Proposal(_choose(self._mind, recorder.session, self._seed, len(self._actions)), self.policy)
 
     def step(self, action: NDArray[Any]) -> Scene:
         """Plays one decision ``[P, ...]``."""
         recorder = self._playing()
         recorder.policy = self.policy
         seen = recorder.step(action)
-        self._t += 1
+        self._actions.append(action)
         return _scene(seen, recorder.session.frames())
 
-    def fork(self) -> Fork | None:
-        """The present state, to be played on without the person; None where the game cannot be copied."""
-        try:
-            recorder = self._playing().branch((AGENT,) * self.spec.players)
-        except NotImplementedError:
-            return None
-        return Fork(recorder, self._mind, self._seed, self._t)
+    def fork(self) -> Fork:
+        """The present state, to be played on without the person."""
+        recorder = self._playing()
+        # The state of a device game is a value. An emulator's takes a fifth of a second to copy, just when the person wants to play.
+        copy = recorder.branch((AGENT,) * self.spec.players) if isinstance(self._game, DeviceGame) else None
+        seen = np.array(recorder.session.timestep.observation)
+        return Fork(self._mind, self._seed, self._actions, seen, copy)
 
     def replay(self, key_events: list[tuple[float, str, bool]]) -> Replay:
         """The episode as far as it was played (at least one decision)."""
@@ -171,6 +189,14 @@ def check_coachable(spec: GameSpec) -> None:
         raise UserError(f"{spec.name} has no pictures, so nobody can coach an agent in it")
     if not isinstance(spec.actions, Discrete) or not spec.keys:
         raise UserError(f"{spec.name} cannot be played with keys, so nobody can take over from its agent")
+
+
+def _recorder(mind: Player, seed: int) -> SessionRecorder:
+    """A new episode, played by the policy."""
+    from rlhf_games.replay.recorder import SessionRecorder
+
+    spec = mind.game.spec
+    return SessionRecorder(mind.game.open(seed), seed, player=(AGENT,) * spec.players, policy=mind.about.policy)
 
 
 def _choose(mind: Player, session: Session, seed: int, t: int) -> NDArray[Any]:

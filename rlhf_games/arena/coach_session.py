@@ -48,7 +48,7 @@ class Grip:
     stop: int
     """One more than the last."""
     shown_at: float
-    fork: Future[Fork | None]
+    fork: Future[Fork]
 
 
 class CoachSession:
@@ -375,6 +375,5 @@ class CoachSession:
         self._notice, self._notice_until = words, self._now() + _NOTICE_SECONDS
 
 
-def _play_on(fork: Future[Fork | None], length: int) -> Replay | None:
-    found = fork.result()
-    return None if found is None else found.play(length)
+def _play_on(fork: Future[Fork], length: int) -> Replay | None:
+    return fork.result().play(length)

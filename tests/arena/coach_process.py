@@ -12,7 +12,8 @@ import time
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 import pygame
-from arena.coaches import Policy, Road, Runs  # found through the folder of all tests
+from arena.coaches import Policy, Runs  # found through the folder of all tests
+from arena.conftest import Line
 
 from rlhf_games.arena.app import App
 from rlhf_games.arena.coach_game import CoachGame
@@ -27,9 +28,9 @@ from rlhf_games.feedback.store import Store
 def main(target: str, journal: str) -> None:
     out = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     log = CoachLog(Store.open(target, create=False), "ann", new_worker("store"))
-    game = CoachGame(Runs(Policy(Road(limit=10_000))))
+    game = CoachGame(Runs(Policy(Line(limit=10_000))))
     session = CoachSession(game, log, new_worker("game"), new_worker("instead"), hand_back=0.02)
-    app = App(CoachView(session, Keymap(), "Road", ""), size=(320, 240))
+    app = App(CoachView(session, Keymap(), "Line", ""), size=(320, 240))
     keys = (pygame.K_EQUALS, pygame.K_MINUS, pygame.K_LEFT)
     told, turn = set[str](), 0
     for _ in range(8):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from types import SimpleNamespace
 from typing import Any
@@ -15,22 +14,9 @@ from rlhf_games.arena.coach_log import CoachLog
 from rlhf_games.arena.coach_session import CoachSession
 from rlhf_games.feedback.store import Store
 
-from .conftest import Inline, Line, LineSession, Time
+from .conftest import Inline, Line, Time
 
 STAY, LEFT, RIGHT = 0, 1, 2
-
-
-class Road(Line):
-    """The line again; its sessions can be copied."""
-
-    def open(self, seed: int) -> RoadSession:
-        self.opened.append(RoadSession(self, seed))
-        return self.opened[-1]  # type: ignore[return-value]
-
-
-class RoadSession(LineSession):
-    def branch(self) -> RoadSession:
-        return copy.deepcopy(self)
 
 
 class Policy:
@@ -64,11 +50,11 @@ class Runs:
 
 
 class Coached:
-    """A session on a road, its clock, its store and what it was told."""
+    """A session on the line, its clock, its store and what it was told."""
 
     def __init__(self, store: Store, clock: Time, game: Line | None = None, worker: Any = None, **settings: Any) -> None:
         self.store, self.clock = store, clock
-        self.game = game or Road()
+        self.game = game or Line()
         self.runs = Runs(Policy(self.game))
         self.worker = worker or Inline()
         seeds = itertools.count(100)

@@ -14,8 +14,8 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Evaluation, Takeover
 from rlhf_games.feedback.store import Store
 
-from .coaches import LEFT, RIGHT, STAY, Coached, Policy, Road, Runs
-from .conftest import Line, Manual, Time
+from .coaches import LEFT, RIGHT, STAY, Coached, Policy, Runs
+from .conftest import Line, LineSession, Manual, Time
 
 
 @pytest.fixture
@@ -162,11 +162,12 @@ def test_how_long_the_hands_may_rest_is_a_setting(store: Store, clock: Time) -> 
     assert coached.session.driver == "agent"
 
 
-def test_a_game_that_cannot_be_copied_has_no_instead(store: Store, clock: Time) -> None:
+def test_a_game_that_does_not_come_to_the_same_state_has_no_instead(store: Store, clock: Time) -> None:
     coached = Coached(store, clock, Line()).started()
     coached.run(0.3)
     coached.session.press(Press("left", True))
     coached.run(0.2)
+    coached.game.open = lambda seed: LineSession(coached.game, seed + 1)  # type: ignore[method-assign]
     coached.session.press(Press("left", False))
     coached.run(0.5)
     assert marks(store) == [(3, Takeover(2))]
@@ -345,9 +346,9 @@ def test_the_game_waits_visibly_for_a_late_agent(store: Store, clock: Time) -> N
 
 
 def test_a_turn_based_game_waits_for_the_person_who_took_over(store: Store, clock: Time) -> None:
-    road = Road()
-    road.spec = dataclasses.replace(road.spec, turn_based=True)
-    coached = Coached(store, clock, road).started()
+    line = Line()
+    line.spec = dataclasses.replace(line.spec, turn_based=True)
+    coached = Coached(store, clock, line).started()
     coached.run(0.3)
     coached.session.press(Press("left", True))
     coached.run(0.1)
@@ -363,7 +364,7 @@ def test_a_turn_based_game_waits_for_the_person_who_took_over(store: Store, cloc
 
 
 def test_several_seats_the_person_has_the_first(store: Store, clock: Time) -> None:
-    coached = Coached(store, clock, Road(seats=2)).started()
+    coached = Coached(store, clock, Line(seats=2)).started()
     coached.run(0.3)
     coached.session.press(Press("left", True))
     coached.run(0.2)
@@ -387,7 +388,7 @@ def test_a_game_that_breaks_is_told_and_what_was_said_stays(coached: Coached, st
 
 def test_games_that_cannot_be_coached_are_refused() -> None:
     for changes in ({"frame_shape": (0, 0)}, {"keys": {}}):
-        road = Road()
-        road.spec = dataclasses.replace(road.spec, **changes)  # type: ignore[arg-type]
+        line = Line()
+        line.spec = dataclasses.replace(line.spec, **changes)  # type: ignore[arg-type]
         with pytest.raises(UserError, match="test/line"):
-            CoachGame(Runs(Policy(road)))
+            CoachGame(Runs(Policy(line)))
