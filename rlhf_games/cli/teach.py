@@ -15,8 +15,13 @@ import tyro
 from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
+    from rlhf_games.feedback.evaluators import Evaluator
     from rlhf_games.feedback.store import Store
     from rlhf_games.feedback.teachers import Teacher, TeacherConfig
+    from rlhf_games.replay.replay import Replay
+
+_EPISODES = 4
+"""Watched between two looks at the questions, at most."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class Teach:
     """Skips pairs in which neither clip brings this share of an average stretch."""
     equal: float | None = None
     """Calls a pair equal below this share of an average stretch."""
+    evaluate: bool = False
+    """Cheers and scolds in the episodes of the store too, by the name of the annotator and "-live"."""
+    dropped: float | None = None
+    """With --evaluate: probability of saying nothing about something; default 0."""
+    flipped: float | None = None
+    """With --evaluate: probability of scolding what was good, and of cheering what was bad; default 0."""
     end_penalty: float = 0.0
     """Taken off the true reward at each step that ends an episode."""
     seed: int = 0
@@ -60,6 +71,8 @@ class Teach:
         """Answers until stopped; returns 0."""
         if self.batch < 1 or self.limit < 0 or not self.poll > 0 or self.idle < 0:
             raise UserError("--batch must be at least 1, --limit and --idle at least 0, --poll above 0")
+        if not self.evaluate and (self.dropped is not None or self.flipped is not None):
+            raise UserError("--dropped and --flipped are about cheers and scoldings: add --evaluate")
         from rlhf_games.feedback.store import Store
         from rlhf_games.feedback.teachers import GameRewards, Teacher
         from rlhf_games.workspace import load_game
@@ -71,8 +84,9 @@ class Teach:
                 teacher = Teacher(store, config, GameRewards(store, load_game, self.end_penalty), annotator)
             except ValueError as error:
                 raise UserError(f"--annotator: {error}") from error
+            watch = self._evaluator(store, annotator).watch if self.evaluate else None
             with _stop_signal() as stop:
-                count = self._answer(store, teacher, stop)
+                count = self._answer(store, teacher, watch, stop)
         print(f"{annotator} gave {count} answers to {store.name}")
         return 0
 
@@ -87,15 +101,30 @@ class Teach:
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    def _answer(self, store: Store, teacher: Teacher, stop: Event) -> int:
+    def _evaluator(self, store: Store, annotator: str) -> Evaluator:
+        from rlhf_games.feedback.evaluators import Evaluator, EvaluatorConfig
+        from rlhf_games.feedback.teachers import GameRewards
+        from rlhf_games.workspace import load_game
+
+        def rate_of(replay: Replay) -> float:
+            return load_game(replay.game, dict(replay.options)).spec.decisions_per_second
+
+        try:
+            config = EvaluatorConfig(self.dropped or 0.0, self.flipped or 0.0, self.seed)
+            return Evaluator(store, config, GameRewards(store, load_game, self.end_penalty), rate_of, f"{annotator}-live")
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def _answer(self, store: Store, teacher: Teacher, watch: Callable[[int], int] | None, stop: Event) -> int:
         count, waited = 0, 0.0
         with _display(store) as show:
             while not stop.is_set() and not (self.limit and count >= self.limit):
                 done = teacher.answer_pending(min(self.batch, self.limit - count) if self.limit else self.batch)
                 count += done
-                waited = 0.0 if done else waited + self.poll
+                seen = watch(_EPISODES) if watch is not None else 0
+                waited = 0.0 if done or seen else waited + self.poll
                 show(count)
-                if not done and ((self.idle and waited > self.idle) or stop.wait(self.poll)):
+                if not (done or seen) and ((self.idle and waited > self.idle) or stop.wait(self.poll)):
                     break
         return count
 

@@ -18,6 +18,7 @@ import tyro
 from rlhf_games.cli.teach import Teach
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import Game
+from rlhf_games.feedback.answers import Evaluation
 from rlhf_games.feedback.labels import LabelReader
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.feedback.teachers import GameRewards
@@ -109,6 +110,25 @@ def test_the_command_stops_at_its_limit(posted: tuple[Store, dict[Clip, float]])
     assert (person.name, person.kind, person.details["mistake"], person.answers) == ("max", "teacher", 0.5, 7)
 
 
+def test_the_command_cheers_at_what_earned_points(
+    posted: tuple[Store, dict[Clip, float]], episodes: list[tuple[Replay, np.ndarray[Any, Any]]]
+) -> None:
+    store, _ = posted
+    args = [store.name, "--evaluate", "--poll", "0.01", "--idle", "0.02", "--annotator", "max"]
+    assert tyro.cli(Teach, args=args).run() == 0
+    said = store.answers(kinds=("evaluation",)).answers
+    rewards = {replay.id: reward for replay, reward in episodes}
+    assert 0 < len(said) <= sum(int((reward > 0).sum()) for reward in rewards.values())
+    for answer in said:
+        assert answer.annotator == "max-live"
+        assert answer.value == Evaluation(1.0)
+        assert answer.step is not None
+        assert rewards[answer.replay_id or ""][: answer.step].max() > 0, "after the point"
+    before = len(store.answers().answers)
+    assert tyro.cli(Teach, args=args).run() == 0
+    assert len(store.answers().answers) == before
+
+
 def test_wrong_flags_are_refused(tmp_path: Path, posted: tuple[Store, dict[Clip, float]]) -> None:
     store, _ = posted
     for args, message in [
@@ -116,6 +136,8 @@ def test_wrong_flags_are_refused(tmp_path: Path, posted: tuple[Store, dict[Clip,
         ([store.name, "--gamma", "2"], "TeacherConfig.gamma"),
         ([store.name, "--annotator", " x"], "annotator's name"),
         ([store.name, "--batch", "0"], "--batch"),
+        ([store.name, "--dropped", "0.1"], "add --evaluate"),
+        ([store.name, "--evaluate", "--flipped", "1.1"], "EvaluatorConfig.flipped"),
         ([store.name, "--teacher", "skip"], "recent_return"),
     ]:
         with pytest.raises(UserError, match=message):
