@@ -26,6 +26,12 @@ def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:
         yield made
 
 
+def take_over(desktop: Desktop) -> None:
+    """And hands back: keys that follow each other more quickly are one takeover."""
+    desktop.hold("Up", 0.6)
+    time.sleep(1.5)
+
+
 @pytest.mark.skipif(bool(MISSING), reason=NEEDS)
 def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "minatar/freeway")
@@ -36,8 +42,7 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
 
     with desktop.program("coach", str(run), "--annotator", "ann") as process:
         desktop.until(lambda: bool(said("evaluation")), process, lambda: desktop.press("a", "equal"))
-        desktop.until(lambda: bool(said("takeover")), process, lambda: desktop.hold("Up", 0.6))
-        time.sleep(1.5)  # another takeover may just end, and the newest is taken back first
+        desktop.until(lambda: bool(said("takeover")), process, lambda: take_over(desktop))
         desktop.press("shift+minus")
         strong = Evaluation(-1.0)
         desktop.until(lambda: strong in {answer.value for answer in said("evaluation")}, process)
