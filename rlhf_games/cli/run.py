@@ -91,10 +91,11 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
     from rlhf_games.feedback.store import Store
 
     window = None
-    with run_progress(experiment_of(folder)) as progress:
+    experiment = experiment_of(folder)
+    with run_progress(experiment) as progress:
         if window_for is not None:
             Store.open(folder.store_path).close()  # the window must find it
-            window = Window(folder.path, window_for, progress.say)
+            window = Window(folder.path, window_for, progress.say, experiment.feedback.kind)
         interruption = Interruption(progress.say)
         with interruption.listening():
             summary = execute(folder, progress, interruption, bench)

@@ -30,13 +30,24 @@ def check_display() -> None:
         raise UserError(f"--teacher human opens the arena, but {words}; or {_NO_WINDOW} (rlhf-games judge RUN)")
 
 
-class Window:
-    """The arena, judging the questions of a run; what it prints goes to ``arena.log`` in the run's folder."""
+_TASKS = {"preference": "judge", "ranking": "rank", "rating": "rate"}
+"""Where each kind of question is answered."""
 
-    def __init__(self, run: Path, annotator: str, say: Callable[[str], None]) -> None:
-        """Opens it. ``run``: its store is there already; ``annotator``: empty for the remembered one; ``say``: tells the person."""
+
+class Window:
+    """The arena, answering the questions of a run; what it prints goes to ``arena.log`` in the run's folder."""
+
+    def __init__(self, run: Path, annotator: str, say: Callable[[str], None], kind: str = "preference") -> None:
+        """Opens it.
+
+        Args:
+          run: its store is there already.
+          annotator: empty for the remembered one.
+          say: tells the person.
+          kind: of questions that the run asks.
+        """
         self._run, self._say, self._left = run, say, False
-        command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", "judge"]
+        command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", _TASKS[kind]]
         command += ["--annotator", annotator] if annotator else []
         with (run / "arena.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rlhf_games.arena.tasks import find_task
+from rlhf_games.cli.window import Window
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.feedback.answers import Demonstration, Evaluation
@@ -100,3 +103,24 @@ def test_clips_of_a_ranking_are_few() -> None:
         with pytest.raises(UserError, match=r"feedback\.clips: must be in 3\.\.6"):
             tiny(feedback__clips=clips)
     assert [tiny(feedback__kind=kind).feedback.shown for kind in ("preference", "ranking", "rating")] == [2, 4, 1]
+
+
+@pytest.mark.parametrize("kind", ["preference", "ranking", "rating"])
+def test_the_window_beside_a_run_opens_where_its_questions_are_answered(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[list[str]] = []
+
+    class Process:
+        """Opens nothing."""
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            began.append(command)
+
+        def poll(self) -> None: ...
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr("rlhf_games.cli.window.subprocess.Popen", Process)
+    Window(tmp_path, "", lambda words: None, kind)
+    [command] = began
+    assert kind in find_task(command[command.index("--task") + 1]).kinds
