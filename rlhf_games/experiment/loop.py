@@ -76,7 +76,8 @@ class FeedbackLoop:
         self.asker = Asker(experiment, game, ensemble, store)
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
         settings, length = e.model.fit, e.feedback.query.clip_length
-        self.labels = LabelReader(store, session=e.name, free=FreeStanding(store, game.spec, e.name, length))
+        self.free = FreeStanding(store, game.spec, e.name, length, self.asker.reader.read)
+        self.labels = LabelReader(store, session=e.name, free=self.free)
         self.lessons = LessonBook(store, self.asker.reader) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
@@ -144,6 +145,8 @@ class FeedbackLoop:
             seconds["seconds/answers"] -= metrics["seconds/fit"]
         metrics |= seconds
         metrics |= {"answers": float(self.labels.answered), "labels": float(len(self.labels.labels))}
+        if self.free.refused:
+            metrics["refused"] = float(len(self.free.refused))
         self.iteration += 1
         return metrics
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Literal
 
@@ -29,13 +30,37 @@ _NOBODY_ASKED = 1 << 48
 class FreeStanding:
     """Makes labels for one run. Answers about other games, other options of the game or other versions say nothing to it."""
 
-    def __init__(self, store: Store, spec: GameSpec, session: str, length: int) -> None:
-        """For the run ``session`` of the game ``spec``, whose clips are of ``length`` steps."""
-        self._store, self._spec, self._session, self._length = store, spec, session, length
+    def __init__(
+        self, store: Store, spec: GameSpec, session: str, length: int, read: Callable[[Sequence[Clip]], object] | None = None
+    ) -> None:
+        """For one run.
+
+        Args:
+          store: with the replays.
+          spec: of the run's game.
+          session: name of the run.
+          length: steps of its clips.
+          read: re-simulates clips, or raises ``UserError``: an answer about an episode that does not reproduce is left out then, and
+            counted in ``refused``, so that it does not end the run. None: nothing is checked.
+        """
+        self._store, self._spec, self._session, self._length, self._read = store, spec, session, length, read
         self._first: tuple[Clip, ...] = ()
+        self.refused: dict[int, str] = {}
+        """Ids of answers that were left out, and why."""
 
     def labels(self, answer: Answer) -> tuple[Label, ...] | None:
         """The labels of an answer; None where its episode has no replay yet, or there is nothing yet to compare it with."""
+        try:
+            found = self._labels(answer)
+            for clip in (clip for label in found or () for clip in label.clips):
+                if self._read is not None:
+                    self._read([clip])
+        except UserError as error:
+            self.refused[answer.id] = str(error)
+            return ()
+        return found
+
+    def _labels(self, answer: Answer) -> tuple[Label, ...] | None:
         if answer.replay_id is None or answer.step is None:
             return None if answer.episode is not None else ()
         replay = self._store.replay(answer.replay_id)

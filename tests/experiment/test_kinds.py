@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,20 @@ def test_what_people_say_by_themselves_teaches_beside_what_is_asked(make_loop: M
     assert len(loop.data.of("evaluation")[0]) == 2
     assert metrics["answers"] == loop.labels.answered == sum(loop.quotas[:2]), "a budget is counted in questions"
     assert np.isfinite(metrics["reward_model/skill"])
+
+
+def test_an_episode_that_does_not_reproduce_does_not_end_the_run(make_loop: MakeLoop) -> None:
+    loop = make_loop(tiny())
+    loop.step()
+    replay = next(replay for replay in loop.store.replays(loop.store.replay_ids()).values() if replay.length == 8)
+    other = replace(replay, checksum=replace(replay.checksum, returns=(99.0,)), policy="elsewhere")
+    loop.store.add_replays([other])
+    [answer] = loop.store.post_answers([AnswerDraft("ann", Evaluation(1.0), 1.0, 2.0, str(uuid.uuid4()), replay_id=other.id, step=8)])
+    metrics = loop.step()
+    assert metrics is not None
+    assert metrics["refused"] == 1.0
+    assert other.id in loop.free.refused[answer]
+    assert set(loop.data.rows()) == {"preference"}
 
 
 def test_clips_of_a_ranking_are_few() -> None:
