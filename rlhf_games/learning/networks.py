@@ -46,7 +46,7 @@ class MLP(nnx.Module):
 
 
 class ValidConv(nnx.Module):
-    """A convolution without padding, with a bias; its gradient is made of matrix products (see `valid_conv`)."""
+    """A convolution without padding, with a bias; its gradient is quick inside ``lax.scan`` too (see `valid_conv`)."""
 
     def __init__(
         self, channels: int, features: int, size: int, stride: int, *, kernel_init: nnx.Initializer | None = None, rngs: nnx.Rngs
@@ -66,7 +66,7 @@ def valid_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """``[B, H, W, C]`` and ``[K, K, C, O]`` to ``[B, H', W', O]``: the convolution without padding.
 
     On CPU, XLA's gradient of a convolution is fifteen times slower inside ``lax.scan`` than outside (it falls back to plain loops), and
-    learners live inside ``scan``. So there the gradient is that of the same convolution written as matrix products.
+    learners live inside ``scan``. So there the gradient is written as matrix products.
     """
     return _library_conv(x, kernel, stride)
 
@@ -80,9 +80,12 @@ def _conv_forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Arr
 
 
 def _conv_backward(stride: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    same = _conv_by_products if jax.default_backend() == "cpu" else _library_conv
-    gradients: tuple[jax.Array, jax.Array] = jax.vjp(lambda x, kernel: same(x, kernel, stride), *kept)[1](gradient)
-    return gradients
+    x, kernel = kept
+    if jax.default_backend() != "cpu":
+        gradients: tuple[jax.Array, jax.Array] = jax.vjp(lambda x, kernel: _library_conv(x, kernel, stride), x, kernel)[1](gradient)
+        return gradients
+    (of_x,) = jax.vjp(lambda x: _conv_by_products(x, kernel, stride), x)[1](gradient)
+    return of_x, _kernel_gradient(x, kernel.shape, stride, gradient)
 
 
 valid_conv.defvjp(_conv_forward, _conv_backward)
@@ -93,14 +96,31 @@ def _conv_by_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array
     size, _, channels, features = kernel.shape
     batch, blocks = x.shape[0], -(-size // stride)
     height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
-    tall, wide = height + blocks - 1, width + blocks - 1
-    x = _blocks(_fit(x, tall * stride, wide * stride), tall, wide, stride)
     short = blocks * stride - size
     taps = jnp.pad(kernel, ((0, short), (0, short), (0, 0), (0, 0)))
     taps = taps.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5).reshape(blocks, -1, features)
+    products = (row @ tap for row, tap in zip(_kernel_rows(x, size, stride), taps, strict=True))
+    return sum(products, jnp.zeros((), x.dtype).reshape(1, 1)).reshape(batch, height, width, features)
+
+
+def _kernel_gradient(x: jax.Array, shape: tuple[int, ...], stride: int, gradient: jax.Array) -> jax.Array:
+    """``[K, K, C, O]`` what the products' sum gives for the kernel. The wide factor stands on the right: twice as fast on CPU."""
+    size, _, channels, features = shape
+    blocks = -(-size // stride)
+    downhill = gradient.reshape(-1, features).T
+    taps = jnp.stack([(downhill @ row).T for row in _kernel_rows(x, size, stride)])
+    taps = taps.reshape(blocks, blocks, stride, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
+    return taps.reshape(blocks * stride, blocks * stride, channels, features)[:size, :size]
+
+
+def _kernel_rows(x: jax.Array, size: int, stride: int) -> list[jax.Array]:
+    """For each row of a kernel's blocks, what it is multiplied with at every place: ``[B·H'·W', blocks·s·s·C]``."""
+    blocks = -(-size // stride)
+    height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
+    tall, wide = height + blocks - 1, width + blocks - 1
+    x = _blocks(_fit(x, tall * stride, wide * stride), tall, wide, stride)
     beside = jnp.concatenate([x[:, :, j : j + width] for j in range(blocks)], axis=-1)
-    rows = (beside[:, i : i + height].reshape(batch * height * width, -1) @ taps[i] for i in range(blocks))
-    return sum(rows, jnp.zeros((), x.dtype).reshape(1, 1)).reshape(batch, height, width, features)
+    return [beside[:, i : i + height].reshape(x.shape[0] * height * width, -1) for i in range(blocks)]
 
 
 def _fit(x: jax.Array, height: int, width: int) -> jax.Array:
