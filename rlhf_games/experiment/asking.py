@@ -50,6 +50,8 @@ class Asker:
         self._known: dict[str, Replay] = {}
         self._finished: list[tuple[float, int]] = []
         self._asked: list[Clip] = []
+        self.recorded_return = math.nan
+        """Mean true return of the episodes that the recorder's games finished before the last questions (and of a few before them)."""
         self.reader = ClipReader(game, self.fetch)
 
     def fetch(self, replay_id: str) -> Replay:
@@ -82,6 +84,7 @@ class Asker:
         self._known |= {replay.id: replay for lane in lanes for replay in lane}
         ids = self._post(lanes, count, iteration, params, policy) if count else []
         self._lanes = [[] for _ in lanes]
+        self.recorded_return = float(np.mean([r for r, _ in self._finished])) if self._finished else math.nan
         self._finished = self._finished[-_RECENT:]
         used = {segment.replay_id for clip in self._asked for segment in clip.segments}
         self._known = {replay_id: replay for replay_id, replay in self._known.items() if replay_id in used}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,7 +195,7 @@ class FeedbackLoop:
         """
         e = self.experiment
         if e.reward.learned and not self._paid:
-            return {"true_return": math.nan}
+            return {"true_return": self.asker.recorded_return}
         begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)

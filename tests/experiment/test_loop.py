@@ -144,6 +144,16 @@ def test_nothing_is_spent_while_there_is_nothing_to_learn_from(make_loop: MakeLo
     assert len(asked_to_stop) == 3, "once something is paid, nobody is waited for"
 
 
+def test_an_unpaid_agent_stays_as_it_is_and_is_still_measured(make_loop: MakeLoop) -> None:
+    loop = make_loop(tiny(model__trust=100.0))  # no model convinces
+    before = jax.tree.map(np.asarray, loop.trainer.policy(loop.state.learner))
+    for metrics in run(loop):
+        assert metrics["reward_model/trusted"] == 0.0
+        assert "loss/policy" not in metrics
+        assert abs(metrics["true_return"]) < 4.0, "about what coin flips earn in eight coins"
+    same(loop.trainer.policy(loop.state.learner), before)
+
+
 def test_diagnostics_of_every_fit(make_loop: MakeLoop) -> None:
     fits = run(make_loop(tiny(feedback__budget=60)))
     for metrics in fits:
