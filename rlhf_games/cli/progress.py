@@ -30,7 +30,9 @@ class RunProgress:
 
     def __init__(self, bar: Progress, experiment: spec.Experiment) -> None:
         self._bar, self._budget = bar, experiment.feedback.budget if experiment.learns_from_people else 0
-        self._task = bar.add_task(experiment.name, total=experiment.iterations, note="compiling")
+        people = experiment.learns_from_people and experiment.feedback.teacher == "human"
+        note = "waiting for the first answers" if people else "compiling"
+        self._task = bar.add_task(experiment.name, total=experiment.iterations, note=note)
 
     def __call__(self, progress: loop.Progress) -> None:
         """Shows an iteration."""
