@@ -21,7 +21,7 @@ from rlhf_games.feedback.credit import credit_steps
 from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
-from rlhf_games.replay.replay import Replay, check_spec
+from rlhf_games.replay.replay import Replay, fits
 
 _NOBODY_ASKED = 1 << 48
 """Added to an answer's id in place of a question's: unique, the oldest lowest, and above every question."""
@@ -64,7 +64,7 @@ class FreeStanding:
         if answer.replay_id is None or answer.step is None:
             return None if answer.episode is not None else ()
         replay = self._store.replay(answer.replay_id)
-        if not self._fits(replay):
+        if not fits(replay, self._spec):
             return ()
         match answer.value:
             case Evaluation() as value:
@@ -74,13 +74,6 @@ class FreeStanding:
             case Demonstration() as value:
                 return self._demonstration(answer, value, replay, answer.step)
         return ()
-
-    def _fits(self, replay: Replay) -> bool:
-        try:
-            check_spec(replay, self._spec)
-        except UserError:
-            return False
-        return True
 
     def _evaluation(self, answer: Answer, value: Evaluation, replay: Replay, step: int) -> tuple[Label, ...]:
         stop = min(step, replay.length)
@@ -96,7 +89,7 @@ class FreeStanding:
         other = self._store.replay(value.instead)
         same_state = other.seed == replay.seed and np.array_equal(other.actions[:step], replay.actions[:step])
         steps = min(value.length, self._length, replay.length - step, other.length - step)
-        if not self._fits(other) or not same_state or steps < 1:
+        if not fits(other, self._spec) or not same_state or steps < 1:
             return ()
         mine, agents = (Clip((Segment(source.id, step, steps),), value.seat) for source in (replay, other))
         return () if mine == agents else (self._better(answer, mine, agents, "takeover", 0),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar, Literal, Protocol, TypeAlias
@@ -226,7 +226,7 @@ class LabelReader:
             self._unclear.discard(answer_id)
         count = len(self._labels)
         self._take_asked([answer for answer in page.answers if answer.kind in ASKED])
-        self._take_free(self._unclear_again() + [answer for answer in page.answers if answer.kind in FREE])
+        self._take_free(read_again(self._store, self._unclear, FREE) + [answer for answer in page.answers if answer.kind in FREE])
         return bool(gone) or len(self._labels) > count
 
     def _take_asked(self, answers: Iterable[Answer]) -> None:
@@ -249,9 +249,8 @@ class LabelReader:
                 self._unclear.discard(answer.id)
                 self._labels[answer.id] = labels
 
-    def _unclear_again(self) -> list[Answer]:
-        """Answers that said nothing yet: about an episode without a replay, or before the first question."""
-        if not self._unclear:
-            return []
-        page = self._store.answers(min(self._unclear) - 1, kinds=FREE)
-        return [answer for answer in page.answers if answer.id in self._unclear]
+
+def read_again(store: Store, ids: Collection[int], kinds: Sequence[str]) -> list[Answer]:
+    """Answers that a reader passed by because they said nothing yet: about an episode without a replay, or before any question."""
+    page = store.answers(min(ids) - 1, kinds=kinds) if ids else None
+    return [] if page is None else [answer for answer in page.answers if answer.id in ids]

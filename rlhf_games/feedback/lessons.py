@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
 from rlhf_games.feedback.answers import ActionValue, Advice, Demonstration, Takeover
+from rlhf_games.feedback.labels import read_again
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
-from rlhf_games.replay.replay import check_spec
+from rlhf_games.replay.replay import fits
 
 KINDS = ("advice", "takeover", "demonstration")
 """Kinds of answers that show actions."""
@@ -55,16 +55,9 @@ class LessonReader:
         for answer_id in page.retracted:
             self._lessons.pop(answer_id, None)
             self._without_replay.discard(answer_id)
-        for answer in [*self._without_replay_again(), *page.answers]:
+        for answer in [*read_again(self._store, self._without_replay, KINDS), *page.answers]:
             self._take(answer)
         return self.lessons != before
-
-    def _without_replay_again(self) -> list[Answer]:
-        """Answers about episodes that had no replay yet."""
-        if not self._without_replay:
-            return []
-        page = self._store.answers(min(self._without_replay) - 1, kinds=KINDS)
-        return [answer for answer in page.answers if answer.id in self._without_replay]
 
     def _take(self, answer: Answer) -> None:
         replay_id, step = self._place(answer)
@@ -85,9 +78,7 @@ class LessonReader:
         value = answer.value
         assert isinstance(value, Advice | Takeover | Demonstration), "the store gives the kinds that were asked for"
         replay = self._store.replay(replay_id)
-        try:
-            check_spec(replay, self._spec)
-        except UserError:
+        if not fits(replay, self._spec):
             return None
         length = min(1 if isinstance(value, Advice) else value.length, replay.length - step)
         if length < 1 or value.seat >= self._spec.players:

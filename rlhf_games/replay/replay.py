@@ -141,6 +141,15 @@ def json_values(options: Any) -> dict[str, Any]:
     return values
 
 
+def fits(replay: Replay, spec: GameSpec) -> bool:
+    """Whether a replay was recorded in this game, version and options (see `check_spec`)."""
+    try:
+        check_spec(replay, spec)
+    except ReplayMismatch:
+        return False
+    return True
+
+
 def check_spec(replay: Replay, spec: GameSpec) -> None:
     """Refuses a replay that was recorded in another game, version or with other options, before anything is simulated.
 
