@@ -111,12 +111,8 @@ class Playroom:
         return _moment(seen, opened.session.frames())
 
     def write(self, opened: Opened, events: Sequence[tuple[float, str, bool]], verdict: Verdict | None) -> None:
-        """Stores the episode; with a verdict also as a demonstration of every person's seat, and its rating if there is one.
-
-        A rating is the answer to a question about one clip, the whole episode, so that it is used, shown and taken back like any other.
-        """
-        from rlhf_games.feedback.store import AnswerDraft, QueryDraft
-        from rlhf_games.replay.clip import Clip, Segment
+        """Stores the episode; with a verdict also as a demonstration of every person's seat, and its rating if there is one."""
+        from rlhf_games.feedback.store import AnswerDraft
 
         assert self._store is not None
         replay = opened.recorder.replay(events)
@@ -129,10 +125,8 @@ class Playroom:
             for seat in range(verdict.people)
         ]
         if verdict.stars is not None:
-            clip = Clip((Segment(replay.id, 0, replay.length),))
-            [query] = self._store.post_queries([QueryDraft("rating", (clip,), strategy="after playing", key=f"played {replay.id}")])
             at = max(stopped, verdict.rated_at)
-            drafts.append(AnswerDraft(who, Rating(verdict.stars), began, at, verdict.uuids[-1], query_id=query))
+            drafts.append(AnswerDraft(who, Rating(verdict.stars), began, at, verdict.uuids[-1], replay_id=replay.id, step=0))
         self._store.post_answers(drafts)
 
     def close(self, opened: Opened | None) -> None:

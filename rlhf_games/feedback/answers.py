@@ -77,7 +77,10 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Rating:
-    """One clip on a scale from 1 (worst) to 5 (best); what a star means is fitted for each annotator."""
+    """One clip on a scale from 1 (worst) to 5 (best); what a star means is fitted for each annotator.
+
+    Where nobody asked: everything in the row's replay from the row's ``step`` on.
+    """
 
     kind: ClassVar[str] = "rating"
     stars: int | None

@@ -1,24 +1,29 @@
-"""Answers that nobody asked for, as labels of a run: live evaluations, takeovers and demonstrations.
+"""Answers that nobody asked for, as labels of a run: live evaluations, takeovers, demonstrations and ratings of what was played.
 
 - An *evaluation* is about the steps that the person can have meant (`rlhf_games.feedback.credit`).
 - A *takeover* says: what I did is better than what the agent would have done from the same state. Both are cut to equal length.
 - A *demonstration* is cut into clips, and each is better than a clip of the run's first policy, drawn by the ids of answer and clip. (Ibarz
   et al. 2018, arXiv 1811.06521, compare demonstrations with clips of the first policies in the same way.)
+- A *rating* is about everything from its step on, mostly a whole episode. It counts as the rating of a clip of the usual length made of
+  steps of the episode, one from each of so many equal stretches, drawn by the answer's id: their sum is an unbiased estimate of what the
+  episode brings in the time of a clip. So long and short episodes, and clips that were asked about, share an annotator's cut-points, and
+  one key counts as one answer, however long the episode was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
-from rlhf_games.feedback.answers import Demonstration, Evaluation, Takeover
+from rlhf_games.feedback.answers import Demonstration, Evaluation, Rating, Takeover
 from rlhf_games.feedback.credit import credit_steps
-from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel
+from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel, RatingLabel
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.replay import Replay, fits
@@ -73,6 +78,9 @@ class FreeStanding:
                 return self._takeover(answer, value, replay, answer.step)
             case Demonstration() as value:
                 return self._demonstration(answer, value, replay, answer.step)
+            case Rating(int(stars)) if answer.step < replay.length:
+                clip = _spread(answer.id, Segment(replay.id, answer.step, replay.length - answer.step), self._length)
+                return (RatingLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, (clip,), stars, False),)
         return ()
 
     def _evaluation(self, answer: Answer, value: Evaluation, replay: Replay, step: int) -> tuple[Label, ...]:
@@ -130,6 +138,15 @@ def _beginning(clip: Clip, steps: int) -> Clip:
             segments.append(Segment(segment.replay_id, segment.start, min(steps, segment.length)))
             steps -= segment.length
     return Clip(tuple(segments), clip.seat)
+
+
+def _spread(answer_id: int, whole: Segment, steps: int) -> Clip:
+    """``steps`` steps of a segment in their order, one drawn from each of so many equal stretches; all of a segment that is no longer."""
+    if whole.length <= steps:
+        return Clip((whole,))
+    edges = [whole.start + part * whole.length // steps for part in range(steps + 1)]
+    drawn = [low + _draw(answer_id, part, high - low) for part, (low, high) in enumerate(pairwise(edges))]
+    return Clip(tuple(Segment(whole.replay_id, step, 1) for step in drawn))
 
 
 def _draw(answer_id: int, part: int, count: int) -> int:

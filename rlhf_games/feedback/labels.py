@@ -14,7 +14,7 @@ from rlhf_games.replay.clip import Clip
 
 ASKED = ("preference", "ranking", "rating")
 """Kinds of answers to questions about clips."""
-FREE = ("evaluation", "takeover", "demonstration")
+FREE = ("evaluation", "takeover", "demonstration", "rating")
 """Kinds of answers that people give by themselves."""
 
 
@@ -217,7 +217,7 @@ class LabelReader:
 
     def poll(self) -> bool:
         """Reads what is new; returns whether ``labels`` or ``answered`` changed."""
-        page = self._store.answers(self._cursor, kinds=ASKED if self._free is None else ASKED + FREE)
+        page = self._store.answers(self._cursor, kinds=ASKED if self._free is None else tuple(dict.fromkeys(ASKED + FREE)))
         self._cursor = page.cursor
         gone = [answer_id for answer_id in page.retracted if answer_id in self._labels or answer_id in self._unclear]
         for answer_id in gone:
@@ -225,12 +225,12 @@ class LabelReader:
             self._asked.discard(answer_id)
             self._unclear.discard(answer_id)
         count = len(self._labels)
-        self._take_asked([answer for answer in page.answers if answer.kind in ASKED])
-        self._take_free(read_again(self._store, self._unclear, FREE) + [answer for answer in page.answers if answer.kind in FREE])
+        self._take_asked([answer for answer in page.answers if answer.query_id is not None])
+        self._take_free(read_again(self._store, self._unclear, FREE) + [answer for answer in page.answers if answer.query_id is None])
         return bool(gone) or len(self._labels) > count
 
     def _take_asked(self, answers: Iterable[Answer]) -> None:
-        found = [answer for answer in answers if answer.query_id is not None]
+        found = list(answers)
         ids = list(dict.fromkeys(answer.query_id for answer in found if answer.query_id is not None))
         queries = {query.id: query for query in self._store.queries(ids)} if ids else {}
         for answer in found:
@@ -241,8 +241,8 @@ class LabelReader:
                 self._asked.add(answer.id)
 
     def _take_free(self, answers: Iterable[Answer]) -> None:
-        for answer in answers:
-            labels = self._free.labels(answer) if self._free is not None else ()
+        for answer in answers if self._free is not None else ():
+            labels = self._free.labels(answer)
             if labels is None:
                 self._unclear.add(answer.id)
             else:

@@ -234,6 +234,30 @@ def test_a_demonstration_is_better_than_clips_of_the_first_policy(world: World, 
     assert world.push(mine) == 0.0
 
 
+@pytest.mark.parametrize(("stars", "sign"), [(5, 1), (1, -1)])
+def test_a_rated_episode_moves_all_of_it_and_counts_as_one_clip(world: World, stars: int, sign: int) -> None:
+    answer = world.say(Rating(stars), replay=PLAYED[4], step=0)
+    assert sign * world.push(clip(PLAYED[4], 0, 12)) > 1e-6
+    assert world.labels.answered == 0, "nobody asked, so no budget is used up"
+    [label] = world.labels.labels
+    steps = [step for segment in label.clips[0].segments for step in range(segment.start, segment.stop)]
+    assert [step // 3 for step in steps] == [0, 1, 2, 3], "one step from each of as many stretches as a clip has steps"
+    again = LabelReader(world.store, "run", FreeStanding(world.store, GAME.spec, "run", LENGTH))
+    again.poll()
+    assert again.labels == (label,), "the same steps whenever it is read"
+    world.store.retract(answer, "ann")
+    assert world.push(clip(PLAYED[4], 0, 12)) == 0.0
+
+
+def test_what_is_rated_from_a_step_on_and_short_is_one_clip(world: World) -> None:
+    world.say(Rating(5), replay=PLAYED[4], step=9)
+    world.push(clip(PLAYED[4]))
+    assert [label.clips for label in world.labels.labels] == [(clip(PLAYED[4], 9, 3),)]
+    world.say(Rating(5), replay=PLAYED[4], step=12)
+    world.push(clip(PLAYED[4]))
+    assert len(world.labels.labels) == 1, "at its end there is nothing to rate"
+
+
 def test_answers_about_another_game_say_nothing(world: World) -> None:
     other = Replay("else/where", "1", {}, 7, PLAYED[0].actions, PLAYED[0].checksum, "terminated", ("agent",))
     world.store.add_replays([other])
