@@ -11,11 +11,13 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.actions_view import Bars, action_of, crowded, keys_of, paint_bars
 from rlhf_games.arena.advising import AdviseSession
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.pick import DIGITS, Pick
 from rlhf_games.arena.reel_view import draw_picture, draw_waiting
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
 
@@ -32,16 +34,22 @@ _SHOWN = (("unsure", "can't tell"), ("lead", "what led here"), ("skip", "another
 _FAILED = (("retry", "try again"), ("drop", "give it up"))
 
 
-class AdviseView:
+class AdviseView(SessionView[AdviseSession]):
     """Shows an `AdviseSession`."""
 
     title = "The agent asks"
 
     def __init__(
-        self, session: AdviseSession, keymap: Keymap, *, name: Callable[[str], tuple[str, str]], now: Callable[[], float] = time.monotonic
+        self,
+        session: AdviseSession,
+        keymap: Keymap,
+        *,
+        name: Callable[[str], tuple[str, str]],
+        headway: Headway | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``name``: title and aim of a game by its name."""
-        self.session = session
+        """``name``: title and aim of a game by its name; ``headway``: of the run."""
+        super().__init__(session, headway)
         self._keymap, self._name, self._now = keymap, name, now
         self._pick = Pick()
 
@@ -89,22 +97,9 @@ class AdviseView:
             commands[name]()
         return None
 
-    def back(self) -> Next:
-        """Leaves; every answer is stored."""
-        return "back"
-
     def focus(self, gained: bool) -> None:
         """Keys that are down elsewhere do not count."""
         self._pick.clear()
-
-    def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
-        return None
-
-    def close(self) -> None:
-        """Ends the session."""
-        self.session.close()
 
     # Drawing
 
@@ -117,7 +112,7 @@ class AdviseView:
         title, aim = self._name(still.tape.replay.game) if still is not None else ("", "")
         heading = ("What would you do here?", f"{title}: {aim}") if still is not None else ("The agent asks", "")
         canvas.part("heading", areas.heading, heading, lambda pen: _paint_heading(pen, *heading))
-        standing(canvas, areas.standing, (f"{session.given} answered now", f"as {session.annotator}"))
+        self.draw_standing(canvas, areas.standing, f"{session.given} answered now", f"as {session.annotator}", self.run_words)
         if still is None:
             waiting = session.phase == "waiting" and not session.settled
             draw_waiting(canvas, areas.stage, self._now(), session.words, session.notice, problem=not waiting)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf_games.arena.games import about
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
-from rlhf_games.arena.runs import Learning, MetricsTail, Target
+from rlhf_games.arena.runs import Target
 from rlhf_games.arena.work import new_worker
 
 if TYPE_CHECKING:
@@ -76,14 +76,6 @@ def _open(target: Target, person: Person, make: type[AnswerSession[Any]], show: 
         return make(store, Projector(store.replay, new_worker("films")), person.annotator, worker)
 
     def then(session: AnswerSession[Any]) -> View:
-        return show(session, person.keymap, aim=about, learning=follow(target), budget=target.budget)
+        return show(session, person.keymap, aim=about, headway=Headway(target))
 
     return OpeningView(show.title, "Opening the store…", worker.submit(load), then, lambda session: session.close())
-
-
-def follow(target: Target) -> Callable[[], Future[Learning | None]] | None:
-    """Asks how the agent of a run does, without waiting; None where there is no run."""
-    if target.folder is None:
-        return None
-    worker, tail = new_worker("metrics"), MetricsTail(target.folder / "metrics.jsonl")
-    return lambda: worker.submit(tail.poll)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.headway import Headway
+from rlhf_games.arena.keys import Command, Keymap
+from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playback import next_speed
-from rlhf_games.arena.runs import Learning
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.view import Next
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Words(NamedTuple):
     """Above a question on the screen."""
 
 
-class AnswerView(Generic[Session]):
+class AnswerView(SessionView[Session], Generic[Session]):
     """Shows an `AnswerSession`; what is asked and how it is answered is a subclass's."""
 
     title: ClassVar[str]
@@ -68,19 +68,15 @@ class AnswerView(Generic[Session]):
         keymap: Keymap,
         *,
         aim: Callable[[str], tuple[str, str]],
-        learning: Callable[[], Future[Learning | None]] | None = None,
-        budget: int | None = None,
+        headway: Headway | None = None,
         now: Callable[[], float] = time.monotonic,
         bars: bool = True,
     ) -> None:
-        """``aim``: title and aim of a game by name; ``learning``: asks how the agent does, without waiting; ``budget``: answers wanted."""
-        self.session = session
+        """``aim``: title and aim of a game by name; ``headway``: of the run, if there is one."""
+        super().__init__(session, headway)
         self.commands: Sequence[Command] = keymap.commands(self.title.lower(), self.all_commands)
-        self._aim, self._learning, self._budget, self._now = aim, learning, budget, now
+        self._aim, self._now = aim, now
         self._bars = bars
-        self._asked: Future[Learning | None] | None = None
-        self._known: Learning | None = None
-        self._ask_at = now()
         self._paused_by_focus = False
 
     @property
@@ -103,10 +99,6 @@ class AnswerView(Generic[Session]):
         """Paints what changed on the stage; there is a question."""
 
     # Input
-
-    def press(self, press: Press, command: str | None) -> Next:
-        """A key."""
-        return self.click(command) if command is not None else None
 
     def click(self, command: str) -> Next:
         """A command by its name."""
@@ -134,10 +126,6 @@ class AnswerView(Generic[Session]):
             case "step" | "step_back":
                 playback.step(1 if name == "step" else -1)
 
-    def back(self) -> Next:
-        """Leaves; the session keeps every answer."""
-        return "back"
-
     def focus(self, gained: bool) -> None:
         """The clips stand still while the person is elsewhere."""
         playback = self.session.playback
@@ -145,25 +133,6 @@ class AnswerView(Generic[Session]):
             playback.paused = False
         self._paused_by_focus = not gained and (self._paused_by_focus or not playback.paused)
         playback.paused = playback.paused or not gained
-
-    def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
-        if self._learning is not None:
-            self._ask()
-        return None
-
-    def _ask(self) -> None:
-        assert self._learning is not None
-        if self._asked is not None and self._asked.done():
-            self._known, self._asked = self._asked.result(), None
-        if self._asked is None and self._now() >= self._ask_at:
-            self._ask_at = self._now() + 2.0
-            self._asked = self._learning()
-
-    def close(self) -> None:
-        """Gives back what was not answered."""
-        self.session.close()
 
     # Drawing
 
@@ -176,7 +145,7 @@ class AnswerView(Generic[Session]):
         title, aim = self._aim(session.current.footage[0].game) if session.current is not None else ("", "")
         heading = self.words.heading if showing else self.title
         canvas.part("heading", areas.heading, (heading, aim), lambda pen: _heading(pen, heading, f"{title}: {aim}" if title else ""))
-        standing(canvas, areas.standing, self._standing(), self._known)
+        self.draw_standing(canvas, areas.standing, *self._standing())
         if showing:
             self.draw_question(canvas, areas.stage)
         else:
@@ -196,7 +165,8 @@ class AnswerView(Generic[Session]):
         session = self.session
         if session.progress is None or session.waiting is None:
             return f"{session.given} by you", f"as {session.annotator}"
-        left = f"{max(0, self._budget - session.progress.answered)} left" if self._budget is not None else f"{session.waiting} open"
+        budget = None if self.headway is None else self.headway.budget
+        left = f"{max(0, budget - session.progress.answered)} left" if budget is not None else f"{session.waiting} open"
         return (
             f"{session.progress.answered} answered · {left}",
             f"{session.progress.per_minute:.0f} a minute · {session.given} now by {session.annotator}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rlhf_games import workspace
 from rlhf_games.arena.games import about
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
@@ -49,7 +50,7 @@ def open_watch(target: Target, person: Person) -> View:
         from rlhf_games.arena.watch_view import WatchView
 
         worker.shutdown(wait=False)
-        return WatchView(session, person.keymap, name=about)
+        return WatchView(session, person.keymap, name=about, headway=Headway(target))
 
     return OpeningView("Watch", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 
@@ -72,7 +73,7 @@ def open_ask(target: Target, person: Person) -> View:
         from rlhf_games.arena.ask_view import AskView
 
         worker.shutdown(wait=False)
-        return AskView(session, person.keymap, name=about, advise=lambda: open_advise(target, person))
+        return AskView(session, person.keymap, name=about, advise=lambda: open_advise(target, person), headway=Headway(target))
 
     return OpeningView("Ask", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 
@@ -96,7 +97,7 @@ def open_advise(target: Target, person: Person) -> View:
         from rlhf_games.arena.advise_view import AdviseView
 
         worker.shutdown(wait=False)
-        return AdviseView(session, person.keymap, name=about)
+        return AdviseView(session, person.keymap, name=about, headway=Headway(target))
 
     return OpeningView("The agent asks", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 

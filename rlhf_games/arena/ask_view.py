@@ -12,11 +12,13 @@ from rlhf_games.arena.actions_view import action_of, crowded
 from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pick import DIGITS, Pick
-from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
+from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
 from rlhf_games.arena.salient_view import lit
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next, View
 from rlhf_games.core.spaces import Discrete
@@ -60,7 +62,7 @@ _FORKED = (
 )
 
 
-class AskView:
+class AskView(SessionView[AskSession]):
     """Shows an `AskSession`."""
 
     title = "Ask"
@@ -72,25 +74,20 @@ class AskView:
         *,
         name: Callable[[str], tuple[str, str]],
         advise: Callable[[], View],
+        headway: Headway | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``name``: title and aim of a game by its name; ``advise``: the view in which the agent asks."""
-        self.session = session
+        """``name``: title and aim of a game by its name; ``advise``: the view in which the agent asks; ``headway``: of the run."""
+        super().__init__(session, headway)
         self._keymap, self._name, self._advise, self._now = keymap, name, advise, now
         self._timeline = TimelineView()
         self._pick = Pick()
-        self._paused_by_focus = False
 
     @property
     def commands(self) -> Sequence[Command]:
         """While an action is asked for, the keys of the game belong to the game."""
         taken = frozenset[str]().union(*self.session.keys(self._keymap)) if self.session.choosing else frozenset[str]()
         return self._keymap.commands("ask", COMMANDS, taken)
-
-    @property
-    def hurried(self) -> bool:
-        """Nothing is waited for that a frame is not soon enough for."""
-        return False
 
     # Input
 
@@ -197,15 +194,6 @@ class AskView:
         for clip in (self.session.head, self.session.playback):
             clip.paused = clip.paused or not gained
 
-    def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
-        return None
-
-    def close(self) -> None:
-        """Ends the session."""
-        self.session.close()
-
     # Drawing
 
     def draw(self, canvas: Canvas) -> None:
@@ -216,13 +204,8 @@ class AskView:
         areas = frame_areas(canvas)
         episode = session.episode
         title = self._name(episode.game)[0] if episode is not None else ""
-        heading = (
-            f"Ask the agent about {title}" if title else "Ask",
-            episode_words(episode, session.episodes),
-            asked_words(reel, session.minds),
-        )
-        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
-        standing(canvas, areas.standing, self._standing())
+        draw_heading(canvas, areas.heading, f"Ask the agent about {title}" if title else "Ask", session)
+        self.draw_standing(canvas, areas.standing, *self._standing(), self.run_words)
         if ready:
             self._draw_episode(canvas, areas.stage)
         else:

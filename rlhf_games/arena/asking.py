@@ -66,7 +66,6 @@ class AskSession(Browser):
         self.forking = False
         """Whether one is being played."""
         self.notice = ""
-        self._seat = 0
         self._salient: OrderedDict[tuple[str, int, int, str], Saliency] = OrderedDict()
         self._looking: tuple[str, int, int, str] | None = None
         self._trying: tuple[int, int, int] | None = None
@@ -85,11 +84,9 @@ class AskSession(Browser):
     def seat(self) -> int:
         """Whose decision it is: in a turn-based game the one who moves, else the one chosen."""
         spec = self.reel.spec
-        if spec is None or self.reel.phase != "ready":
-            return 0
-        if spec.turn_based:
+        if spec is not None and spec.turn_based and self.reel.phase == "ready":
             return int(np.argmax(self.reel.tape.acting(self.t)))
-        return self._seat % spec.players
+        return super().seat
 
     @property
     def decision(self) -> bool:
@@ -178,7 +175,7 @@ class AskSession(Browser):
     def other_seat(self) -> None:
         """The next seat, where all act at once."""
         self.leave_fork()
-        self._seat += 1
+        super().other_seat()
 
     def choose(self, what: Choosing) -> None:
         """Waits for a key of the game that says which action is meant."""

@@ -30,6 +30,7 @@ class Browser:
         self.head = Playhead(now)
         self.truth = False
         """Whether the game's own points may be seen."""
+        self._seat = 0
         self._close = close
         self._closed = False
 
@@ -39,7 +40,17 @@ class Browser:
         place = self.episodes.place(self.reel.replay_id)
         return None if place is None else self.episodes.listed[place]
 
+    @property
+    def seat(self) -> int:
+        """Whose rewards are shown."""
+        spec = self.reel.spec
+        return 0 if spec is None else self._seat % spec.players
+
     # What the person does
+
+    def other_seat(self) -> None:
+        """The next seat."""
+        self._seat += 1
 
     def go(self, by: int) -> None:
         """Another episode: the next older one for 1, the next newer one for -1."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rlhf_games.arena.answer_tasks import follow
 from rlhf_games.arena.games import about
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.runs import Target
@@ -55,7 +55,7 @@ def open_coach(target: Target, person: Person, hand_back: float = HAND_BACK) -> 
     def then(session: CoachSession) -> View:
         from rlhf_games.arena.coach_view import CoachView
 
-        return CoachView(session, person.keymap, *about(session.spec.name), follow(target))
+        return CoachView(session, person.keymap, *about(session.spec.name), Headway(target))
 
     return OpeningView("Coach", "Loading the agent…", worker.submit(load), then, lambda session: session.close())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 
 from pygame import Rect
 
@@ -14,10 +13,11 @@ from rlhf_games.arena.coach_log import MILD, STRONG
 from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
 from rlhf_games.arena.coach_session import CoachSession
 from rlhf_games.arena.controls import control_words
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen
-from rlhf_games.arena.runs import Learning
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
@@ -37,10 +37,9 @@ VALUES = {"praise": MILD, "strong_praise": STRONG, "scold": -MILD, "strong_scold
 _SIDE, _RIBBON, _GAP = 340, 116, 16
 """Design pixels: the panel's width, the ribbon's height, the space between."""
 _TURNS = 12
-_LEARNING_SECONDS = 2.0
 
 
-class CoachView:
+class CoachView(SessionView[CoachSession]):
     """Shows a `CoachSession`."""
 
     def __init__(
@@ -49,16 +48,13 @@ class CoachView:
         keymap: Keymap,
         title: str,
         aim: str,
-        learning: Callable[[], Future[Learning | None]] | None = None,
+        headway: Headway | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``learning``: asks how the agent does; called every now and then."""
-        self.session = session
+        """``headway``: of the run."""
+        super().__init__(session, headway)
         self.title = f"Coach {title}"
-        self._name, self._aim, self._keymap, self._now, self._learning = title, aim, keymap, now, learning
-        self._asked: Future[Learning | None] | None = None
-        self._learned: Learning | None = None
-        self._ask_at = now()
+        self._name, self._aim, self._keymap, self._now = title, aim, keymap, now
         self._still = 0
         """Frames in which the game stood still: what is painted over the picture then must be painted away."""
 
@@ -105,29 +101,10 @@ class CoachView:
                 session.change_speed(name == "faster")
         return None
 
-    def back(self) -> Next:
-        """Leaves; what was played and said is kept."""
-        return "back"
-
     def focus(self, gained: bool) -> None:
         """The game stands still while the person is elsewhere; it goes on when they say so."""
         if not gained:
             self.session.lose_focus()
-
-    def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
-        if self._asked is not None and self._asked.done():
-            self._learned = self._learned if self._asked.exception() is not None else self._asked.result()
-            self._asked = None
-        if self._learning is not None and self._asked is None and self._now() >= self._ask_at:
-            self._ask_at = self._now() + _LEARNING_SECONDS
-            self._asked = self._learning()
-        return None
-
-    def close(self) -> None:
-        """Ends the session."""
-        self.session.close()
 
     # Drawing
 
@@ -138,7 +115,7 @@ class CoachView:
         areas = frame_areas(canvas)
         canvas.part("heading", areas.heading, self._name, self._paint_heading)
         kept = f"{log.standing} mark{'' if log.standing == 1 else 's'} stored"
-        standing(canvas, areas.standing, (f"episode {session.episode} · {kept}", f"coached by {log.annotator}"), self._learned)
+        self.draw_standing(canvas, areas.standing, f"episode {session.episode} · {kept}", f"coached by {log.annotator}", self.run_words)
         side, gap, low = canvas.px(_SIDE), canvas.px(_GAP), canvas.px(_RIBBON)
         left = areas.stage.w - side - gap
         self._draw_stage(canvas, Rect(areas.stage.x, areas.stage.y, left, areas.stage.h - low - gap))

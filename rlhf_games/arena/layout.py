@@ -45,21 +45,22 @@ def frame_areas(canvas: Canvas) -> Areas:
     )
 
 
-def standing(canvas: Canvas, rect: Rect, lines: tuple[str, str], learning: Learning | None = None) -> None:
-    """Two lines of numbers in the corner, and the agent's score beside them where it is known."""
+def standing(canvas: Canvas, rect: Rect, lines: tuple[str, ...], learning: Learning | None = None) -> None:
+    """Up to three lines of numbers in the corner, and the agent's score beside them where it is known."""
     canvas.part("standing", rect, (lines, learning), lambda pen: _standing(pen, lines, learning))
 
 
-def _standing(pen: Pen, lines: tuple[str, str], learning: Learning | None) -> None:
+def _standing(pen: Pen, lines: tuple[str, ...], learning: Learning | None) -> None:
     right = pen.area.right
     if learning is not None:
         width = pen.px(130)
         box = Rect(right - width, pen.px(36), width, pen.px(38))
-        pen.text((right, 0), f"agent's score {learning.scores[-1]:.3g}", "small", theme.TEXT, "topright")
+        pen.text((right, 0), learning.words, "small", theme.TEXT, "topright")
         pen.curve(box.inflate(-pen.px(8), -pen.px(8)), learning.scores)
-        right -= max(width, pen.text_width(f"agent's score {learning.scores[-1]:.3g}", "small")) + pen.px(28)
-    pen.text((right, 0), lines[0], "small", theme.TEXT, "topright", right)
-    pen.text((right, pen.px(32)), lines[1], "small", theme.MUTED, "topright", right)
+        right -= max(width, pen.text_width(learning.words, "small")) + pen.px(28)
+    step = pen.px(32 if len(lines) < 3 else 28)
+    for number, words in enumerate(lines):
+        pen.text((right, number * step), words, "small", theme.MUTED if number else theme.TEXT, "topright", right)
 
 
 def footer(canvas: Canvas, rect: Rect, commands: Sequence[Command], shown: Sequence[tuple[str, str]]) -> None:

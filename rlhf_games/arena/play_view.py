@@ -10,11 +10,13 @@ from pygame import Rect
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.controls import RANDOM, control_words
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
+from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.arena.rating import SCALE
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next
 from rlhf_games.core.spaces import Discrete
@@ -33,11 +35,23 @@ COMMANDS = (
 _TURNS = 12
 
 
-class PlayView:
+class PlayView(SessionView[PlaySession]):
     """Shows a `PlaySession`."""
 
-    def __init__(self, session: PlaySession, keymap: Keymap, title: str, aim: str, now: Callable[[], float] = time.monotonic) -> None:
-        self.session = session
+    def __init__(
+        self,
+        session: PlaySession,
+        keymap: Keymap,
+        title: str,
+        aim: str,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        run: str = "",
+        headway: Headway | None = None,
+    ) -> None:
+        """``run``: name of the run that what is kept goes to; empty where it goes to none; ``headway``: of that run."""
+        super().__init__(session, headway)
+        self._run = run
         self.title = f"Play {title}"
         self._name, self._aim, self._keymap, self._now = title, aim, keymap, now
         self._leaving = False
@@ -107,14 +121,10 @@ class PlayView:
             self.session.lose_focus()
 
     def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
+        """Lets the session go on; leaves once what was played is kept."""
+        super().update()
         done = self.session.phase in ("opening", "ready") or (self.session.phase == "playing" and not self.session.decisions)
         return "back" if self._leaving and done else None
-
-    def close(self) -> None:
-        """Ends the session."""
-        self.session.close()
 
     # Drawing
 
@@ -125,7 +135,10 @@ class PlayView:
         areas = frame_areas(canvas)
         canvas.part("heading", areas.heading, self._name, self._paint_heading)
         kept = f"{session.kept} kept" if session.kept else "none kept yet"
-        standing(canvas, areas.standing, (f"episode {session.episode} · {kept}", f"played by {session.annotator}"))
+        where = f" for {self._run}" if self._run else ""
+        self.draw_standing(
+            canvas, areas.standing, f"episode {session.episode} · {kept}", f"played by {session.annotator}{where}", self.run_words
+        )
         side = canvas.px(340)
         stage = Rect(areas.stage.x, areas.stage.y, areas.stage.w - side - canvas.px(24), areas.stage.h)
         self._draw_stage(canvas, stage)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pygame import Rect
 
 from rlhf_games.arena import theme
+from rlhf_games.arena.browsing import Browser
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.episodes import Episode, Episodes
 from rlhf_games.arena.minds import Minds
@@ -23,11 +24,16 @@ TURNS = 12
 """Steps of a spinner's turn in a second."""
 
 
-def paint_heading(pen: Pen, title: str, *lines: str) -> None:
-    """A title and up to two lines."""
+def _paint_heading(pen: Pen, title: str, *lines: str) -> None:
     pen.text((0, 0), title, "title", width=pen.area.w)
     for number, words in enumerate(lines):
         pen.text((0, pen.px(42 + 24 * number)), words, "small", theme.MUTED, width=pen.area.w)
+
+
+def draw_heading(canvas: Canvas, rect: Rect, title: str, session: Browser) -> None:
+    """A title, which episode it is, and who is asked about it."""
+    heading = (title, episode_words(session.episode, session.episodes), asked_words(session.reel, session.minds))
+    canvas.part("heading", rect, heading, lambda pen: _paint_heading(pen, *heading))
 
 
 def draw_picture(

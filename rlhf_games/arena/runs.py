@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ class Target:
     """The run's game, ``family/game``; empty where it is not known."""
     budget: int | None = None
     """Answers that the run wants in all; None where it is not known."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Of the run's game."""
 
 
 class Learning(NamedTuple):
@@ -40,6 +43,15 @@ class Learning(NamedTuple):
     """Game steps it has learned from."""
     scores: tuple[float, ...]
     """Mean true return of its recent episodes over time, oldest first; at most ``_POINTS``, evenly thinned."""
+    before: float | None = None
+    """The score when the person began; None where nobody knows."""
+
+    @property
+    def words(self) -> str:
+        """For people: the newest score, and how much of it came while they were there."""
+        gain = self.scores[-1] - (self.scores[-1] if self.before is None else self.before)
+        since = f"{gain:+.2g}".replace("-", "−")
+        return f"agent's score {self.scores[-1]:.3g}" + (f" ({since})" if float(f"{gain:.2g}") else "")
 
 
 def find_target(text: str, create: bool = False) -> Target:
@@ -58,13 +70,14 @@ def find_target(text: str, create: bool = False) -> Target:
         game = config.get("game")
         feedback = config.get("feedback")
         budget = feedback.get("budget") if isinstance(feedback, dict) else None
-        name = game.get("name") if isinstance(game, dict) else ""
+        name, options = (game.get("name"), game.get("options")) if isinstance(game, dict) else ("", None)
         return Target(
             str(path / "store.sqlite"),
             path,
             path.resolve().name,
             str(name or ""),
             budget if isinstance(budget, int) and budget > 0 else None,
+            options if isinstance(options, dict) else {},
         )
     if not path.exists() and not create:
         raise UserError(f"{path} does not exist: name the folder of a run, or the file of a store")

@@ -50,8 +50,13 @@ def show(view: View, first: View | None = None) -> None:
     app.run()
 
 
-def play(game: str, person: Person, store: str | Path = PLAYS, people: int = 1, options: Mapping[str, Any] | None = None) -> View:
+def play(game: str, person: Person, store: str | Path = PLAYS, people: int = 1) -> View:
     """Playing a game of the workspaces. Raises ``UserError`` where there is none of that name, or not as many seats."""
+    return _play(game, person, store, people, {}, None)
+
+
+def _play(game: str, person: Person, store: str | Path, people: int, options: Mapping[str, Any], target: Target | None) -> View:
+    from rlhf_games.arena.headway import Headway
     from rlhf_games.arena.play_view import PlayView
     from rlhf_games.arena.playing import PlaySession
 
@@ -59,14 +64,27 @@ def play(game: str, person: Person, store: str | Path = PLAYS, people: int = 1, 
     if not 1 <= people <= min(2, card.players):
         raise UserError(f"{card.title} has {card.players} seat(s) and the keyboard has room for two: --people must fit both, got {people}")
     session = PlaySession(
-        lambda: workspace.load_game(game, options or {}),
+        lambda: workspace.load_game(game, options),
         lambda: _open_plays(store),
         person.annotator,
         new_worker("game"),
         keymap=person.keymap,
         people=people,
     )
-    return PlayView(session, person.keymap, card.title, card.aim)
+    if target is None:
+        return PlayView(session, person.keymap, card.title, card.aim)
+    return PlayView(session, person.keymap, card.title, card.aim, run=target.name, headway=Headway(target))
+
+
+def play_for(target: Target, person: Person, people: int = 1) -> View:
+    """Playing the game of a run, with its options, for that run: what is kept goes into its store, where its learner finds it.
+
+    Raises:
+      UserError: it is not known which game that is, or it has not as many seats.
+    """
+    if not target.game:
+        raise UserError(f"{target.name} is no run of a known game: name the folder of a run, or a game and --store {target.store}")
+    return _play(target.game, person, target.store, people, target.options, target)
 
 
 def _open_plays(target: str | Path) -> Store:
@@ -104,7 +122,7 @@ def _tasks(target: Target, person: Person, store: str | Path) -> View:
             if task.offered(target)
         ]
         if title:
-            found.append(Entry(f"Play {title}", aim, lambda: play(target.game, person, store), "the run's game"))
+            found.append(Entry(f"Play {title}", f"Show the run how it is done: {aim}", lambda: play_for(target, person), "the run's game"))
         return [*found, _any_game(person, store)]
 
     subtitle = f"The run {target.name}: {title}." if title else f"{target.name}. Answers go there."

@@ -10,9 +10,11 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.keys import Command, Keymap, Press
-from rlhf_games.arena.layout import footer, frame_areas, standing
-from rlhf_games.arena.reel_view import asked_words, draw_picture, draw_waiting, episode_words, paint_heading, reward_strip, waiting_words
+from rlhf_games.arena.headway import Headway
+from rlhf_games.arena.keys import Command, Keymap
+from rlhf_games.arena.layout import footer, frame_areas
+from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
+from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next
 from rlhf_games.arena.watching import WatchSession
@@ -29,6 +31,7 @@ COMMANDS = (
     Command("step_back", (",",), "one picture back"),
     Command("step", (".",), "one picture forward"),
     Command("truth", ("t", "pad:start"), "the game's own points, or not"),
+    Command("seat", ("tab",), "the learned reward of another seat"),
 )
 _SHOWN = (
     ("newer", "newer"),
@@ -40,33 +43,32 @@ _SHOWN = (
     ("step", "step"),
     ("truth", "points"),
 )
+_SEATS = (*_SHOWN[:3], ("seat", "seat"), *_SHOWN[3:])
+"""The same in a game for several."""
 
 
-class WatchView:
+class WatchView(SessionView[WatchSession]):
     """Shows a `WatchSession`."""
 
     title = "Watch"
 
     def __init__(
-        self, session: WatchSession, keymap: Keymap, *, name: Callable[[str], tuple[str, str]], now: Callable[[], float] = time.monotonic
+        self,
+        session: WatchSession,
+        keymap: Keymap,
+        *,
+        name: Callable[[str], tuple[str, str]],
+        headway: Headway | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``name``: title and aim of a game by its name."""
-        self.session = session
+        """``name``: title and aim of a game by its name; ``headway``: of the run."""
+        super().__init__(session, headway)
         self.commands: Sequence[Command] = keymap.commands("watch", COMMANDS)
         self._name, self._now = name, now
         self._timeline = TimelineView()
         self._paused_by_focus = False
 
-    @property
-    def hurried(self) -> bool:
-        """Nothing is waited for that a frame is not soon enough for."""
-        return False
-
     # Input
-
-    def press(self, press: Press, command: str | None) -> Next:
-        """A key."""
-        return self.click(command) if command is not None else None
 
     def click(self, command: str) -> Next:
         """A command by its name; ``seek 37`` leads to a decision."""
@@ -91,6 +93,8 @@ class WatchView:
                 session.step(1 if name == "step" else -1)
             case "truth":
                 session.truth = not session.truth
+            case "seat":
+                session.other_seat()
         return None
 
     def grabs(self, command: str) -> bool:
@@ -103,10 +107,6 @@ class WatchView:
             self.session.head.paused = True
             self.session.seek(t)
 
-    def back(self) -> Next:
-        """Leaves."""
-        return "back"
-
     def focus(self, gained: bool) -> None:
         """The game stands still while the person is elsewhere."""
         head = self.session.head
@@ -114,15 +114,6 @@ class WatchView:
             head.toggle()
         self._paused_by_focus = not gained and (self._paused_by_focus or not head.paused)
         head.paused = head.paused or not gained
-
-    def update(self) -> Next:
-        """Lets the session go on."""
-        self.session.tick()
-        return None
-
-    def close(self) -> None:
-        """Ends the session."""
-        self.session.close()
 
     # Drawing
 
@@ -134,9 +125,8 @@ class WatchView:
         canvas.begin(("watch", canvas.width, canvas.height, ready, reel.replay_id if ready else ""))
         areas = frame_areas(canvas)
         title = self._name(episode.game)[0] if episode is not None else ""
-        heading = (f"Watch {title}", episode_words(episode, session.episodes), asked_words(reel, session.minds))
-        canvas.part("heading", areas.heading, heading, lambda pen: paint_heading(pen, *heading))
-        standing(canvas, areas.standing, self._standing())
+        draw_heading(canvas, areas.heading, f"Watch {title}", session)
+        self.draw_standing(canvas, areas.standing, *self._standing(), self.run_words)
         if not ready:
             draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
         else:
@@ -145,7 +135,8 @@ class WatchView:
         canvas.part(
             "status", areas.status, status, lambda pen: pen.text(pen.area.center, status, "body", theme.MUTED, "center", pen.area.w)
         )
-        footer(canvas, areas.footer, self.commands, _SHOWN)
+        several = ready and reel.tape.spec.players > 1
+        footer(canvas, areas.footer, self.commands, _SEATS if several else _SHOWN)
 
     def _draw_episode(self, canvas: Canvas, stage: Rect) -> None:
         session, reel = self.session, self.session.reel
@@ -156,7 +147,7 @@ class WatchView:
         above = Rect(stage.x, stage.y, stage.w, stage.h - height - canvas.px(GAP))
         tape = reel.tape
         draw_picture(canvas, "picture", above, (tape.replay.id, t, number), tape.pictures(t).shape[1:], lambda: tape.pictures(t)[number])
-        strip, series = reward_strip(reel, session.head, 0, (), truth=session.truth)
+        strip, series = reward_strip(reel, session.head, session.seat, (), truth=session.truth)
         self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), strip, series)
 
     def _standing(self) -> tuple[str, str]:
@@ -166,8 +157,10 @@ class WatchView:
             return "", ""
         t = min(session.head.t, reel.tape.length)
         assert reel.scene is not None
-        learned = f"learned return so far {np.nansum(reel.scene.timeline.rewards(0)[0][:t]):+.2f}" if reel.mind is not None else ""
-        return learned, f"points so far {float(reel.tape.rewards(0)[:t].sum()):g}" if session.truth else "points: T shows them"
+        seat = session.seat
+        whose = f"seat {seat} of {reel.tape.spec.players}: " if reel.tape.spec.players > 1 else ""
+        learned = f"{whose}learned return {np.nansum(reel.scene.timeline.rewards(seat)[0][:t]):+.2f}" if reel.mind is not None else ""
+        return learned, f"points so far {float(reel.tape.rewards(seat)[:t].sum()):g}" if session.truth else "points: T shows them"
 
     def _status(self) -> str:
         session, head = self.session, self.session.head

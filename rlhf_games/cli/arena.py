@@ -146,22 +146,32 @@ class Advise:
 
 @dataclass(frozen=True)
 class Play:
-    """Play a game yourself and keep episodes as demonstrations. Opens a window; F1 lists the keys."""
+    """Play a game yourself and keep episodes as demonstrations, for a run too. Opens a window; F1 lists the keys."""
 
-    game: Annotated[str, tyro.conf.Positional]
-    """family/game, as `rlhf-games games` lists it."""
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GAME|RUN")]
+    """family/game, as `rlhf-games games` lists it; or the folder of a run: its game, and what you keep and rate goes to that run."""
     annotator: str = ""
     """Your name, as your episodes will carry it; remembered. Default: the remembered name, else the login name."""
-    store: str = "runs/plays.sqlite"
-    """Where the episodes that you keep go: a file (made when needed), a run's folder, or a postgresql:// URL."""
+    store: str = ""
+    """Where the episodes of a GAME that you keep go: a file (made when needed), a run's folder, or a postgresql:// URL; default:
+    runs/plays.sqlite. Those of a RUN go to the run."""
     people: int = 1
     """People at the keyboard, 1 or 2; seats that nobody sits in play uniformly random legal actions."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        from rlhf_games.arena import start
+        from pathlib import Path
 
-        start.show(start.play(self.game, _person(self.annotator), self.store, self.people))
+        from rlhf_games import workspace
+        from rlhf_games.arena import runs, start
+
+        person = _person(self.annotator)
+        if Path(self.target).is_dir() and self.target not in {card.name for card in workspace.cards()}:
+            if self.store:
+                raise UserError(f"what is played for a run goes to the run: leave --store {self.store} out, or name a game")
+            start.show(start.play_for(runs.find_target(self.target), person, self.people))
+        else:
+            start.show(start.play(self.target, person, self.store or start.PLAYS, self.people))
         return 0
 
 

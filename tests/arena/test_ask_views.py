@@ -60,6 +60,26 @@ def watching(world: World, show: Show, clock: Time) -> Iterator[tuple[App, Watch
     view.close()
 
 
+def test_the_seats_of_a_game_for_two_take_turns_under_the_picture(tmp_path: Path, show: Show, clock: Time) -> None:
+    world = make_world(tmp_path, clock, Walk(seats=2))
+    view = WatchView(world.watch(), Keymap(), name=name, now=clock)
+    app = show(view, clock, SIZE)
+    pump(app, 30)
+    press(app, pygame.K_t, text="t")
+    view.session.seek(20)
+    pump(app)
+    first, words = screen(), view._standing()
+    assert words[0].startswith("seat 0 of 2")
+    press(app, pygame.K_TAB)
+    assert view._standing()[0].startswith("seat 1 of 2")
+    assert view._standing() != words
+    assert screen() != first, "another reward is drawn"
+    press(app, pygame.K_TAB)
+    assert (view._standing(), screen()) == (words, first)
+    view.close()
+    world.store.close()
+
+
 @pytest.fixture
 def advising(world: World, show: Show, clock: Time) -> Iterator[tuple[App, AdviseView]]:
     view = AdviseView(world.advise(), Keymap(), name=name, now=clock)

@@ -16,6 +16,7 @@ import pytest
 from rlhf_games.arena import menu_view, play_view, start
 from rlhf_games.arena.answer_tasks import open_judge
 from rlhf_games.arena.app import App
+from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.judge_view import COMMANDS, JudgeView
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.arena.keys import Keymap
@@ -24,7 +25,7 @@ from rlhf_games.arena.opening_view import OpeningView
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
-from rlhf_games.arena.runs import Learning, find_target
+from rlhf_games.arena.runs import Learning, Target, find_target
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Preference, Rating
 from rlhf_games.feedback.store import Store
@@ -181,14 +182,13 @@ def test_any_size_of_window(judging: Any, playing: Any, ask: Any, size: tuple[in
     app.frame()
 
 
-def test_the_score_and_the_budget_are_in_sight(judging: Any, ask: Any) -> None:
+def test_the_score_and_the_budget_are_in_sight(judging: Any, ask: Any, store: Store, tmp_path: Path, clock: Time) -> None:
     ask(2)
-    known: Future[Learning | None] = Future()
-    known.set_result(Learning(100, (1.0, 4.0)))
-    app, view = judging(learning=lambda: known, budget=700)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 100, "true_return": 4.0}\n')
+    app, view = judging(headway=Headway(Target(store.name, tmp_path, budget=700), Inline(), clock))
     press(app, pygame.K_LEFT)
     pump(app, 2)
-    assert view._known == Learning(100, (1.0, 4.0))
+    assert view.headway.learning == Learning(100, (4.0,), 4.0)
     assert view._standing() == ("1 answered · 699 left", "1 a minute · 1 now by ann")
 
 

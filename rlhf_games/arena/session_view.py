@@ -1,0 +1,76 @@
+"""What all views of a session have in common: the session goes on, how far its run is stays in sight, and both end with the view."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+from pygame import Rect
+
+from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.headway import Headway
+from rlhf_games.arena.keys import Press
+from rlhf_games.arena.layout import standing
+from rlhf_games.arena.view import Next
+
+
+class Session(Protocol):
+    """What happens in a view."""
+
+    def tick(self) -> None:
+        """Lets it go on."""
+        ...
+
+    def close(self) -> None:
+        """Ends it."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
+
+
+class SessionView(Generic[S]):
+    """The base of such a view."""
+
+    def __init__(self, session: S, headway: Headway | None) -> None:
+        """``headway``: of the run that the session belongs to, if any; ends with the view."""
+        self.session = session
+        self.headway = headway
+
+    @property
+    def hurried(self) -> bool:
+        """Nothing is waited for that a frame is not soon enough for."""
+        return False
+
+    def press(self, press: Press, command: str | None) -> Next:
+        """A key."""
+        return self.click(command) if command is not None else None
+
+    def click(self, command: str) -> Next:
+        """A command by its name."""
+        return None
+
+    def back(self) -> Next:
+        """Leaves; what was said is stored."""
+        return "back"
+
+    def update(self) -> Next:
+        """Lets the session go on."""
+        self.session.tick()
+        if self.headway is not None:
+            self.headway.tick()
+        return None
+
+    def close(self) -> None:
+        """Ends the session."""
+        self.session.close()
+        if self.headway is not None:
+            self.headway.close()
+
+    def draw_standing(self, canvas: Canvas, rect: Rect, *lines: str) -> None:
+        """Lines of the session's own numbers; beside them how the agent does."""
+        standing(canvas, rect, lines, None if self.headway is None else self.headway.learning)
+
+    @property
+    def run_words(self) -> str:
+        """How far the run is; empty where there is none."""
+        return "" if self.headway is None else self.headway.words
