@@ -25,6 +25,11 @@ class Discrete:
         """Shape of one action: a scalar."""
         return ()
 
+    @property
+    def dtype(self) -> Literal["int32"]:
+        """NumPy name of an action's numbers."""
+        return "int32"
+
 
 @dataclass(frozen=True)
 class MultiDiscrete:
@@ -43,6 +48,11 @@ class MultiDiscrete:
     def shape(self) -> tuple[int, ...]:
         """Shape of one action."""
         return (len(self.sizes),)
+
+    @property
+    def dtype(self) -> Literal["int32"]:
+        """NumPy name of an action's numbers."""
+        return "int32"
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,11 @@ class Box:
     def n(self) -> int:
         """Width of the legal-action mask: a box has no illegal actions, its mask is one True."""
         return 1
+
+    @property
+    def dtype(self) -> Literal["float32"]:
+        """NumPy name of an action's numbers."""
+        return "float32"
 
 
 ActionSpace: TypeAlias = Discrete | MultiDiscrete | Box

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlhf_games.core.agent import Lessons
-from rlhf_games.core.spaces import Box
 from rlhf_games.feedback.lessons import Lesson, LessonReader
 from rlhf_games.feedback.store import Store
 from rlhf_games.replay.clip import Clip, Segment
@@ -57,9 +56,8 @@ class LessonBook:
     def _read(self, lessons: tuple[Lesson, ...]) -> Lessons:
         spec, count = self._reader.spec, len(self)
         capacity = -(-count // _GROWS_BY) * _GROWS_BY
-        dtype = np.float32 if isinstance(spec.actions, Box) else np.int32
         observation = np.zeros((capacity, *spec.observation.shape), spec.observation.dtype)
-        action = np.zeros((capacity, *spec.actions.shape), dtype)
+        action = np.zeros((capacity, *spec.actions.shape), spec.actions.dtype)
         begin = 0
         pieces = [piece for lesson in lessons for piece in _pieces(lesson)]
         for at in range(0, len(pieces), _PIECES):
@@ -70,7 +68,7 @@ class LessonBook:
                 observation[steps] = batch.observation[row, : piece.clip.length]
                 action[steps] = batch.action[row, : piece.clip.length]
                 if piece.action is not None:
-                    action[steps] = np.asarray(piece.action, dtype).reshape(spec.actions.shape)
+                    action[steps] = np.asarray(piece.action, action.dtype).reshape(spec.actions.shape)
                 begin += piece.clip.length
         return Lessons(jnp.asarray(observation), jnp.asarray(action), jnp.asarray((np.arange(capacity) < count).astype(np.float32)))
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import Game, GameSpec
-from rlhf_games.core.spaces import Box
 from rlhf_games.replay.cache import ByteCache
 from rlhf_games.replay.checksum import digest
 from rlhf_games.replay.clip import Clip, Segment
@@ -143,11 +142,10 @@ class ClipReader:
     def _batch(self, clips: Sequence[Clip], windows: dict[Segment, Window], length: int) -> ClipBatch:
         spec = self._game.spec
         size = (len(clips), length)
-        dtype = np.float32 if isinstance(spec.actions, Box) else np.int32
         batch = ClipBatch(
             observation=np.zeros((*size, *spec.observation.shape), spec.observation.dtype),
             next_observation=np.zeros((*size, *spec.observation.shape), spec.observation.dtype),
-            action=np.zeros((*size, *spec.actions.shape), dtype),
+            action=np.zeros((*size, *spec.actions.shape), spec.actions.dtype),
             reward=np.zeros(size, np.float32),
             mask=np.zeros(size, bool),
             ended=np.zeros(size, bool),

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.game import GameSpec, Session, TimeStep
-from rlhf_games.core.spaces import Box
 from rlhf_games.replay.checksum import checksum_of, digest, mark_steps
 from rlhf_games.replay.replay import Ended, Replay, package_versions
 
@@ -62,7 +61,6 @@ class EpisodeRecorder:
         self._player = tuple(player) or ("agent",) * spec.players
         self._versions = dict(package_versions() if versions is None else versions)
         self._clock = clock
-        self._dtype = np.float32 if isinstance(spec.actions, Box) else np.int32
         self._open: list[_Open | None] = [None] * lanes
 
     def add(self, chunk: Chunk, policy: str = "") -> list[Replay]:
@@ -137,7 +135,7 @@ class EpisodeRecorder:
             t = episode.length + int(wrong[0])
             raise ValueError(f"lane {lane}: seed changes from {episode.seed} to {int(steps.seed[wrong[0]])} at step {t} of an episode")
         begin, episode.length = episode.length, episode.length + len(steps.seed)
-        episode.actions.append(np.array(steps.action, self._dtype))
+        episode.actions.append(np.array(steps.action, self._spec.actions.dtype))
         episode.rewards.append(np.array(steps.reward, np.float32))
         episode.digests += [digest(steps.observation[t - begin]) for t in mark_steps(begin, episode.length)]
         episode.last = np.array(steps.observation[-1])

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
-from rlhf_games.core.spaces import Box
 from rlhf_games.replay import container
 from rlhf_games.replay.checksum import MARK_EVERY, Checksum
 
@@ -163,7 +162,7 @@ def check_spec(replay: Replay, spec: GameSpec) -> None:
             ("version", replay.game_version, spec.version),
             ("players", replay.players, spec.players),
             ("action shape", replay.actions.shape[2:], tuple(spec.actions.shape)),
-            ("action dtype", str(replay.actions.dtype), "float32" if isinstance(spec.actions, Box) else "int32"),
+            ("action dtype", str(replay.actions.dtype), spec.actions.dtype),
         )
         if recorded != here
     ]

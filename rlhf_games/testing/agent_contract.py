@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import Action, Agent, Imitator, Lessons, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
-from rlhf_games.testing.play import action_dtype, choice_bounds
+from rlhf_games.testing.play import choice_bounds
 from rlhf_games.testing.rule import Rule, demand
 
 _ROWS = 64
@@ -168,7 +168,7 @@ def _actions_are_right(subject: AgentSubject) -> None:
     space = subject.spec.actions
     observation, mask = subject.rows
     chosen: Action = subject.act(subject.params, observation, jax.random.key(3), mask)
-    shape, dtype = (_ROWS, *space.shape), np.dtype(action_dtype(space))
+    shape, dtype = (_ROWS, *space.shape), np.dtype(space.dtype)
     found = (chosen.action.shape, chosen.action.dtype)
     assert found == (shape, dtype), f"action is {found[1]}{found[0]}, not {dtype}{shape}"
     for path, leaf in jax.tree_util.tree_leaves_with_path(chosen.extras):

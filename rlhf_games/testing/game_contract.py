@@ -20,7 +20,6 @@ from rlhf_games.testing.play import (
     BatchRecord,
     DeviceBatch,
     Episode,
-    action_dtype,
     choice_bounds,
     difference,
     play,
@@ -291,7 +290,7 @@ def _state_keeps_its_shape(subject: GameSubject) -> None:
     game = subject.game
     if not isinstance(game, DeviceGame):
         return
-    action = np.zeros((game.spec.players, *game.spec.actions.shape), action_dtype(game.spec.actions))
+    action = np.zeros((game.spec.players, *game.spec.actions.shape), game.spec.actions.dtype)
     shapes = jax.eval_shape(game.init, step_key(0, 0))
     after = jax.eval_shape(game.step, shapes, action, step_key(0, 1))
     assert str(jax.tree.structure(after)) == str(jax.tree.structure(shapes)), (

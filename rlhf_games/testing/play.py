@@ -63,11 +63,6 @@ def choice_bounds(space: ActionSpace) -> list[tuple[int, int]]:
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def action_dtype(space: ActionSpace) -> type[np.generic]:
-    """``float32`` for a box, else ``int32``."""
-    return np.float32 if isinstance(space, Box) else np.int32
-
-
 def play(game: Game, seed: int, limit: int, actions: Iterable[NDArray[Any]] | None = None) -> Episode:
     """Opens ``seed`` and plays up to ``limit`` decisions: the given ``actions``, or random ones drawn from the seed."""
     session = game.open(seed)
