@@ -41,7 +41,8 @@ class RunProgress:
         if not math.isnan(metrics["true_return"]):
             parts.append(f"score {metrics['true_return']:.2f}")
         if self._budget:
-            parts.append(f"{metrics['answers']:.0f}/{self._budget} answers")
+            silent = f", {metrics['unmatched']:.0f} not recorded" if metrics.get("unmatched") else ""
+            parts.append(f"{metrics['answers']:.0f}/{self._budget} answers{silent}")
         if "reward_model/holdout_loss" in metrics:
             parts.append(f"hold-out {metrics['reward_model/holdout_loss']:.3f}")
         self._bar.update(self._task, completed=progress.iteration, note=" · ".join(parts))

@@ -65,12 +65,24 @@ class Resume:
 
     folder: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
+    annotator: str = ""
+    """Your name, as your answers will carry it, where a person is the teacher; remembered. Default: the remembered name."""
+    no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Where a person is the teacher: open no window; answer from other processes (rlhf-games judge RUN)."""
 
     def run(self) -> int:
         """Executes what is left."""
+        from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.rundir import RunDirectory
+        from rlhf_games.experiment.runner import experiment_of
 
-        return _execute(RunDirectory.open(self.folder))
+        folder = RunDirectory.open(self.folder)
+        experiment = experiment_of(folder)
+        human = experiment.feedback.teacher == "human" and experiment.learns_from_people
+        with_window = human and not self.no_window and folder.status.state != "finished"
+        if with_window:
+            check_display()
+        return _execute(folder, window_for=self.annotator if with_window else None)
 
 
 def _recorded(source: str) -> str:
@@ -86,7 +98,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
     from rich.console import Console
 
     from rlhf_games.cli.progress import run_progress
-    from rlhf_games.cli.window import Window
+    from rlhf_games.cli.window import open_window
     from rlhf_games.experiment.runner import Interruption, execute, experiment_of
     from rlhf_games.feedback.store import Store
 
@@ -95,7 +107,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
     with run_progress(experiment) as progress:
         if window_for is not None:
             Store.open(folder.store_path).close()  # the window must find it
-            window = Window(folder.path, window_for, progress.say, experiment.feedback.kind)
+            window = open_window(folder.path, window_for, progress.say, experiment.feedback.kind)
         interruption = Interruption(progress.say)
         with interruption.listening():
             summary = execute(folder, progress, interruption, bench)

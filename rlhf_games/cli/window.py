@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -34,10 +35,21 @@ _TASKS = {"preference": "judge", "ranking": "rank", "rating": "rate"}
 """Where each kind of question is answered."""
 
 
+def open_window(run: Path, annotator: str, say: Callable[[str], None], kind: str = "preference") -> Window | None:
+    """As `Window`; where the one that an earlier learner opened is still there, says so and returns None."""
+    with (run / "arena.lock").open("wb") as lock:  # held by the window's process, as long as that lives
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("the run's window is still open; what you answer there is taken")
+            return None
+        return Window(run, annotator, say, kind, (lock.fileno(),))
+
+
 class Window:
     """The arena, answering the questions of a run; what it prints goes to ``arena.log`` in the run's folder."""
 
-    def __init__(self, run: Path, annotator: str, say: Callable[[str], None], kind: str = "preference") -> None:
+    def __init__(self, run: Path, annotator: str, say: Callable[[str], None], kind: str = "preference", keeps: Sequence[int] = ()) -> None:
         """Opens it.
 
         Args:
@@ -45,6 +57,7 @@ class Window:
           annotator: empty for the remembered one.
           say: tells the person.
           kind: of questions that the run asks.
+          keeps: open files that stay open as long as the window.
         """
         self._run, self._say, self._left = run, say, False
         command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", _TASKS[kind]]
@@ -56,6 +69,7 @@ class Window:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C and a closed terminal are for the learner
+                pass_fds=keeps,
                 env=os.environ | {"JAX_PLATFORMS": "cpu"},  # an accelerator belongs to the learner
             )
         Thread(target=self._watch, name="window", daemon=True).start()

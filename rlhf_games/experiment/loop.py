@@ -146,6 +146,8 @@ class FeedbackLoop:
         metrics |= {"answers": float(self.labels.answered), "labels": float(len(self.labels.labels))}
         if self.free.refused:
             metrics["refused"] = float(len(self.free.refused))
+        if isinstance(self.teacher, RecordedTeacher):
+            metrics["unmatched"] = float(self.teacher.unmatched)
         self.iteration += 1
         return metrics
 

@@ -241,7 +241,9 @@ class LabelReader:
                 self._asked.add(answer.id)
 
     def _take_free(self, answers: Iterable[Answer]) -> None:
-        for answer in answers if self._free is not None else ():
+        if self._free is None:
+            return
+        for answer in answers:
             labels = self._free.labels(answer)
             if labels is None:
                 self._unclear.add(answer.id)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from rlhf_games.cli.main import main
-from rlhf_games.cli.run import Run
+from rlhf_games.cli.run import Resume, Run
 from rlhf_games.cli.window import Window
+from rlhf_games.experiment.files import load_experiment
+from rlhf_games.experiment.runner import create_run
 from rlhf_games.feedback.store import Store
 
 from .desktop import MISSING, NEEDS, PATIENCE, Desktop, virtual_desktop
@@ -49,6 +51,18 @@ def answers(run: Path) -> int:
         return len(store.history())
 
 
+def pid_in_front(desktop: Desktop) -> int:
+    words = subprocess.run(
+        ["xdotool", "getwindowfocus", "getwindowpid"], env=desktop.environment, capture_output=True, text=True, check=False
+    )
+    return int(words.stdout) if words.stdout.strip().isdigit() else 0
+
+
+def resume(desktop: Desktop, run: Path, annotator: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "rlhf_games", "resume", str(run), "--annotator", annotator]
+    return subprocess.Popen(command, env=desktop.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 @pytest.fixture
 def learner(desktop: Desktop, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run with a window, in a folder of its own."""
@@ -76,14 +90,8 @@ def learner(desktop: Desktop, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
 def window_pid(desktop: Desktop, learner: subprocess.Popen[str]) -> Iterator[int]:
     """The window's process, once it is in front."""
 
-    def pid() -> int:
-        words = subprocess.run(
-            ["xdotool", "getwindowfocus", "getwindowpid"], env=desktop.environment, capture_output=True, text=True, check=False
-        )
-        return int(words.stdout) if words.stdout.strip().isdigit() else 0
-
-    until(lambda: pid() > 0 and desktop.in_front())
-    found = pid()
+    until(lambda: pid_in_front(desktop) > 0 and desktop.in_front())
+    found = pid_in_front(desktop)
     assert found != learner.pid
     yield found
     with contextlib.suppress(ProcessLookupError):
@@ -98,6 +106,11 @@ def test_the_window_survives_the_learner(desktop: Desktop, learner: subprocess.P
     learner.wait()
     before = answers(run)
     until(lambda: answers(run) >= before + 2, lambda: desktop.press("Right"))
+    again = resume(desktop, run, "ann")
+    assert again.stdout is not None
+    assert any("still open" in line for line in again.stdout), "a second window would be one too many"
+    again.kill()
+    again.communicate()
     os.kill(window_pid, signal.SIGTERM)
     with Store.open(run) as store:
         until(lambda: store.progress().leased == 0)
@@ -117,6 +130,24 @@ def test_the_learner_survives_the_window(desktop: Desktop, learner: subprocess.P
     said, _ = learner.communicate(timeout=PATIENCE)
     assert learner.returncode == 130
     assert f"rlhf-games arena {tmp_path / 'run'}" in " ".join(said.split()), "how to open it again"
+    again = resume(desktop, tmp_path / "run", "ann")
+    try:
+        until(lambda: desktop.in_front() and pid_in_front(desktop) not in (0, window_pid))
+        os.kill(pid_in_front(desktop), signal.SIGTERM)
+    finally:
+        again.kill()
+        again.communicate()
+
+
+def test_resuming_opens_no_window_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str | None] = []
+    monkeypatch.setattr("rlhf_games.cli.run._execute", lambda *_, window_for=None: opened.append(window_for) or 0)
+    monkeypatch.setattr("rlhf_games.cli.window.check_display", lambda: None)
+    for name, teacher in (("human", "human"), ("oracle", "oracle")):
+        create_run(load_experiment("demo", [f'feedback.teacher="{teacher}"']), tmp_path / name)
+    for folder, flags in (("human", {}), ("human", {"annotator": "bob"}), ("human", {"no_window": True}), ("oracle", {})):
+        Resume(tmp_path / folder, **flags).run()  # type: ignore[arg-type]
+    assert opened == ["", "bob", None, None]
 
 
 @pytest.mark.parametrize("display", ["", ":4711"])

@@ -44,7 +44,10 @@ def test_a_scripted_run_replayed_from_its_record_reaches_identical_parameters(ma
 
 def test_questions_without_a_recorded_answer_are_not_waited_for(make_loop: MakeLoop, tmp_path: Path) -> None:
     run(make_loop(tiny(), "first"))
-    other = run(make_loop(tiny(seed=4, feedback__teacher=f"recorded:{tmp_path / 'first.sqlite'}"), "other"))
+    other, silent = make_loop(tiny(seed=4, feedback__teacher=f"recorded:{tmp_path / 'first.sqlite'}"), "other"), list[float]()
+    assert other.run(lambda progress: silent.append(progress.metrics["unmatched"]))
+    assert silent == sorted(silent), "said while the run goes on"
+    assert (silent[0] > 0, silent[-1]) == (True, 30)
     summary = summarise(other, 7)
     assert (summary["recorded_matched"], summary["recorded_unmatched"], summary["answers"]) == (0, 30, 0)
     assert len(other.store.query_ids(still_wanted=True)) == 30, "people may answer them still"
