@@ -11,6 +11,7 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.core.errors import UserError
 
 _LONGEST = 100
+_FILE = "annotator.txt"
 
 
 @dataclass(frozen=True)
@@ -28,36 +29,47 @@ def settings_folder() -> Path:
 
 
 def who(name: str, folder: Path) -> str:
-    """The annotator: ``name`` where it is given, which is then remembered; else the remembered one; else the login name.
+    """The annotator: ``name`` where it is given, which is then remembered; else the remembered one; empty where there is none.
 
     Raises:
       UserError: the name cannot be one.
     """
-    file = folder / "annotator.txt"
+    file = folder / _FILE
     if name:
-        _check(name)
-        _remember(file, name)
-        return name
+        return remember(name, folder)
     try:
         remembered = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        remembered = ""
+        return ""
+    if remembered:
+        _check(remembered)
+    return remembered
+
+
+def login_name() -> str:
+    """What to suggest to somebody who has not said their name; empty where nobody knows."""
     try:
-        found = remembered or getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise UserError("nobody is logged in by a name: say who you are with --annotator NAME") from error
-    _check(found)
-    return found
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
 
 
-def _remember(file: Path, name: str) -> None:
+def remember(name: str, folder: Path) -> str:
+    """Keeps a name for the next time, and returns it.
+
+    Raises:
+      UserError: it cannot be one, or it cannot be written.
+    """
+    _check(name)
+    file = folder / _FILE
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(name + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file} cannot be written ({error.strerror}), so the name would be forgotten: make the folder writable") from error
+    return name
 
 
 def _check(name: str) -> None:
-    if len(name) > _LONGEST or not name.isprintable() or name != name.strip():
-        raise UserError(f"--annotator must be 1 to {_LONGEST} printable characters without a space at either end, got {name!r}")
+    if not 1 <= len(name) <= _LONGEST or not name.isprintable() or name != name.strip():
+        raise UserError(f"a name (--annotator) must be 1 to {_LONGEST} printable characters without a space at either end, got {name!r}")

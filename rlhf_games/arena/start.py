@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_games import workspace
 from rlhf_games.arena.games import about, cards
 from rlhf_games.arena.keys import Keymap
-from rlhf_games.arena.person import Person
+from rlhf_games.arena.person import Person, login_name, remember, settings_folder, who
 from rlhf_games.arena.runs import Target, age_words, find_runs
 from rlhf_games.arena.tasks import TASKS, Task
 from rlhf_games.arena.waiting import Lookout
@@ -34,19 +34,36 @@ PLAYS = RUNS / "plays.sqlite"
 
 def read_keymap(folder: Path) -> Keymap:
     """This person's ``keys.toml``. Raises ``UserError`` where it is wrong."""
-    from rlhf_games.arena import menu_view, play_view
+    from rlhf_games.arena import menu_view, name_view, play_view
 
-    views = {task.name: task.commands() for task in TASKS} | {"play": play_view.COMMANDS, "menu": menu_view.COMMANDS}
+    views = {task.name: task.commands() for task in TASKS}
+    views |= {"play": play_view.COMMANDS, "menu": menu_view.COMMANDS, "name": name_view.COMMANDS}
     return Keymap.read(folder / "keys.toml", {view: [command.name for command in commands] for view, commands in views.items()})
 
 
-def show(view: View, first: View | None = None) -> None:
-    """Opens the window and runs it until it is closed; ``first``: is shown first, in front of ``view``."""
-    from rlhf_games.arena.app import App
+def show(annotator: str, *views: Callable[[Person], View]) -> None:
+    """Opens the window and runs it until it is closed.
 
-    app = App(view)
-    if first is not None:
-        app.open(first)
+    Args:
+      annotator: who the person is; empty: as remembered. Where no name is remembered they are asked, once.
+      views: are shown one after the other, each when the one before it is left.
+    """
+    from rlhf_games.arena.app import App
+    from rlhf_games.arena.name_view import NameView
+
+    folder = settings_folder()
+    keymap, name = read_keymap(folder), who(annotator, folder)
+
+    def known(name: str) -> list[View]:
+        return [make(Person(name, keymap)) for make in views]
+
+    if not name:
+        App(NameView(login_name(), keymap, lambda said: known(remember(said, folder)))).run()
+        return
+    made = known(name)
+    app = App(made.pop())
+    while made:
+        app.open(made.pop())
     app.run()
 
 

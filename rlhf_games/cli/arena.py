@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -11,6 +13,7 @@ from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlhf_games.arena.person import Person
+    from rlhf_games.arena.view import View
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Arena:
     run_folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = ""
     """The folder of a run, or a store; left out: choose among the runs in ./runs."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
     store: str = "runs/plays.sqlite"
     """Where the episodes that you keep go."""
     task: str = ""
@@ -30,14 +33,13 @@ class Arena:
         """Shows the window until it is closed; returns 0."""
         from rlhf_games.arena import runs, start, tasks
 
-        person = _person(self.annotator)
         target = runs.find_target(self.run_folder) if self.run_folder else None
-        first = None
+        views: list[Callable[[Person], View]] = [lambda person: start.home(target, person, self.store)]
         if self.task:
             if target is None:
                 raise UserError(f"--task {self.task} needs a run: rlhf-games arena RUN --task {self.task}")
-            first = tasks.find_task(self.task).open(target, person)
-        start.show(start.home(target, person, self.store), first)
+            views.insert(0, partial(tasks.find_task(self.task).open, target))
+        start.show(self.annotator, *views)
         return 0
 
 
@@ -48,7 +50,7 @@ class Judge:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -62,7 +64,7 @@ class Rank:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -76,7 +78,7 @@ class Rate:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|STORE")]
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -90,7 +92,7 @@ class Coach:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The folder of a run, also of one that is still learning: what it has learned plays at once."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
     hand_back: float = 0.3
     """Seconds after you let go of the last control key until the agent has the game back."""
 
@@ -98,7 +100,8 @@ class Coach:
         """Shows the window until it is closed; returns 0."""
         from rlhf_games.arena import coach_task, runs, start
 
-        start.show(coach_task.open_coach(runs.find_target(self.target), _person(self.annotator), self.hand_back))
+        target = runs.find_target(self.target)
+        start.show(self.annotator, lambda person: coach_task.open_coach(target, person, self.hand_back))
         return 0
 
 
@@ -109,7 +112,7 @@ class Watch:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The folder of a run, also of one that is still learning."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -123,7 +126,7 @@ class Ask:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The folder of a run, also of one that is still learning."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -137,7 +140,7 @@ class Advise:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The folder of a run, also of one that is still learning."""
     annotator: str = ""
-    """Your name, as your answers will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
@@ -151,7 +154,7 @@ class Play:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GAME|RUN")]
     """family/game, as `rlhf-games games` lists it; or the folder of a run: its game, and what you keep and rate goes to that run."""
     annotator: str = ""
-    """Your name, as your episodes will carry it; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your episodes will carry it; remembered. Default: the remembered name; the first time you are asked."""
     store: str = ""
     """Where the episodes of a GAME that you keep go: a file (made when needed), a run's folder, or a postgresql:// URL; default:
     runs/plays.sqlite. Those of a RUN go to the run."""
@@ -165,26 +168,19 @@ class Play:
         from rlhf_games import workspace
         from rlhf_games.arena import runs, start
 
-        person = _person(self.annotator)
         if Path(self.target).is_dir() and self.target not in {card.name for card in workspace.cards()}:
             if self.store:
                 raise UserError(f"what is played for a run goes to the run: leave --store {self.store} out, or name a game")
-            start.show(start.play_for(runs.find_target(self.target), person, self.people))
+            target = runs.find_target(self.target)
+            start.show(self.annotator, lambda person: start.play_for(target, person, self.people))
         else:
-            start.show(start.play(self.target, person, self.store or start.PLAYS, self.people))
+            start.show(self.annotator, lambda person: start.play(self.target, person, self.store or start.PLAYS, self.people))
         return 0
-
-
-def _person(annotator: str) -> Person:
-    from rlhf_games.arena import person, start
-
-    folder = person.settings_folder()
-    return person.Person(person.who(annotator, folder), start.read_keymap(folder))
 
 
 def _do(task: str, target: str, annotator: str) -> int:
     """Opens the window at one of the tasks of `rlhf_games.arena.tasks`; returns 0 when it is closed."""
     from rlhf_games.arena import runs, start, tasks
 
-    start.show(tasks.find_task(task).open(runs.find_target(target), _person(annotator)))
+    start.show(annotator, partial(tasks.find_task(task).open, runs.find_target(target)))
     return 0

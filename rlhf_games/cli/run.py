@@ -29,7 +29,7 @@ class Run:
     """Who answers: oracle, stochastic, mistake, skip, equal, myopic or random (scripted); recorded:RUN (what was answered in that run); or
     human: you, in a window that opens beside the run. Your answers are taken as they come; --set feedback.mode=wait waits for them."""
     annotator: str = ""
-    """Your name, as your answers will carry it, with --teacher human; remembered. Default: the remembered name, else the login name."""
+    """Your name, as your answers will carry it, with --teacher human; remembered. The first time, the window asks."""
     no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --teacher human: open no window; answer from other processes (rlhf-games judge RUN)."""
 
@@ -66,7 +66,7 @@ class Resume:
     folder: Annotated[Path, tyro.conf.Positional]
     """The run's folder."""
     annotator: str = ""
-    """Your name, as your answers will carry it, where a person is the teacher; remembered. Default: the remembered name."""
+    """Your name, as your answers will carry it, where a person is the teacher; remembered. The first time, the window asks."""
     no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Where a person is the teacher: open no window; answer from other processes (rlhf-games judge RUN)."""
 

@@ -16,7 +16,8 @@ from rlhf_games.arena import start
 from rlhf_games.arena.app import App
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.menu_view import MenuView
-from rlhf_games.arena.person import Person
+from rlhf_games.arena.name_view import NameView
+from rlhf_games.arena.person import Person, remember, settings_folder, who
 from rlhf_games.arena.runs import Target, age_words, find_runs, find_target
 from rlhf_games.arena.tasks import TASKS, find_task
 from rlhf_games.arena.waiting import KINDS, Lookout, Waiting
@@ -130,6 +131,89 @@ def test_no_run_yet(tmp_path: Path, show: Callable[..., App]) -> None:
     pump(show(view, time.monotonic), 2)
     assert "There is no run in" in view._subtitle
     assert [entry.title for entry in view.shown] == ["Play any game"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what people have said of themselves."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("LOGNAME", "login")
+    return settings_folder()
+
+
+def type_in(app: App, words: str) -> None:
+    for letter in words:
+        mod = pygame.KMOD_LSHIFT if letter.isupper() else 0
+        press(app, pygame.K_SPACE if letter == " " else pygame.key.key_code(letter), mod, letter)
+
+
+def test_who_one_is_is_asked_once(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, str]] = []
+
+    def make(title: str) -> Callable[[Person], MenuView]:
+        def menu(person: Person) -> MenuView:
+            shown.append((title, person.annotator))
+            return MenuView(title, "", list, person.keymap)
+
+        return menu
+
+    def person_types(app: App) -> None:
+        assert isinstance(app.view, NameView)
+        assert app.view.name == "login", "what the computer would guess"
+        press(app, pygame.K_RETURN if not shown else pygame.K_ESCAPE)
+        app.close()
+
+    def person_leaves(app: App) -> None:
+        titles = []
+        while app.view is not None:
+            titles.append(app.view.title)
+            press(app, pygame.K_ESCAPE)
+            pump(app, 2)
+        assert titles == ["First", "Then"]
+
+    monkeypatch.setattr(App, "run", person_types)
+    start.show("", make("First"), make("Then"))
+    assert shown == [("First", "login"), ("Then", "login")]
+    monkeypatch.setattr(App, "run", person_leaves)
+    start.show("", make("First"), make("Then"))
+    start.show("bob", make("First"), make("Then"))
+    start.show("", make("First"), make("Then"))
+    assert [name for _, name in shown] == ["login"] * 4 + ["bob"] * 4
+
+
+def test_a_name_is_typed_in_and_what_is_none_is_refused(settings: Path, show: Callable[..., App], clock: Time) -> None:
+    said: list[str] = []
+
+    def then(name: str) -> list[Any]:
+        said.append(remember(name, settings))
+        return [MenuView("First", "", list, Keymap()), MenuView("Then", "", list, Keymap())]
+
+    app = show(NameView("login", Keymap(), then), clock)
+    for _ in range(5):
+        press(app, pygame.K_BACKSPACE)
+    press(app, pygame.K_RETURN)
+    assert said == []
+    assert "characters" in app.view._problem  # type: ignore[union-attr]
+    type_in(app, "Ann B ")
+    press(app, pygame.K_RETURN)
+    pump(app, 2)
+    assert said == ["Ann B"]
+    titles = []
+    while app.view is not None:
+        titles.append(app.view.title)
+        press(app, pygame.K_ESCAPE)
+        pump(app, 2)
+    assert titles == ["First", "Then"]
+    assert who("", settings) == "Ann B"
+
+
+def test_the_first_letter_replaces_the_guess(show: Callable[..., App], clock: Time) -> None:
+    view = NameView("login", Keymap(), lambda name: [])
+    app = show(view, clock)
+    type_in(app, "eve")
+    assert view.name == "eve"
+    press(app, pygame.K_ESCAPE)
+    assert app.view is None
 
 
 def test_every_task_has_keys_of_its_own_and_a_verb() -> None:

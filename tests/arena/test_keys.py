@@ -12,7 +12,7 @@ from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.films import Footage
 from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action, find
 from rlhf_games.arena.pen import cap, fit
-from rlhf_games.arena.person import settings_folder, who
+from rlhf_games.arena.person import login_name, settings_folder, who
 from rlhf_games.arena.playback import REST, SPEEDS, Playback, next_speed
 from rlhf_games.arena.runs import MetricsTail, find_target
 from rlhf_games.core.errors import UserError
@@ -154,7 +154,7 @@ def test_the_name_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("LOGNAME", "login")
     folder = settings_folder()
-    assert who("", folder) == "login"
+    assert (who("", folder), login_name()) == ("", "login")
     assert who("Ann B", folder) == "Ann B"
     assert who("", folder) == "Ann B"
     for wrong in (" x", "a\nb", "x" * 101):

@@ -75,6 +75,13 @@ def test_judging_in_a_real_window(desktop: Desktop, asked: Store) -> None:
     assert len({answer.query_id for answer in asked.answers().answers}) == len(answers)
 
 
+def test_who_has_not_said_their_name_is_asked_in_the_window(tmp_path: Path, asked: Store) -> None:
+    with virtual_desktop(tmp_path / "home") as desktop, desktop.program("rate", asked.name) as process:
+        desktop.press("shift+e", "v", "e", "Return")
+        desktop.until(lambda: asked.progress().answered > 0, process, lambda: desktop.press("4"))
+    assert {answer.annotator for answer in asked.answers().answers} == {"Eve"}
+
+
 def answer_all(desktop: Desktop, store: Store, verb: str, answers: Sequence[Sequence[str]]) -> list[Any]:
     """Answers one question after the other with the keys of each, the first one "can't tell"; returns what the store holds."""
     with desktop.program(verb, store.name, "--annotator", "ann") as process:
