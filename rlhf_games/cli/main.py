@@ -50,7 +50,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "bench learner": Verb("bench.learner:BenchLearner", "measure steps per second of learning beside rejax, and reward fits"),
     "bench atari": Verb("bench.atari:BenchAtari", "measure decisions per second on Atari beside stable-baselines3"),
-    "bench arena": Verb("bench.arena:BenchArena", "measure how quickly the judge's window answers"),
+    "bench arena": Verb("bench.arena:BenchArena", "measure how quickly the window answers judges and players"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }
 """All verbs, in the order of the list; a verb with a space ("check game") is a sub-verb."""

@@ -1,4 +1,4 @@
-"""``rlhf-games bench arena``: how quickly the window answers a person who judges pairs of clips."""
+"""``rlhf-games bench arena``: how quickly the window answers a person who judges pairs of clips, and one who plays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import tyro
+
+from rlhf_games.cli.bench.arena_play import Play, measure_play
+from rlhf_games.cli.bench.beside import trainer
 
 if TYPE_CHECKING:
     from rlhf_games.arena.app import App
@@ -51,6 +56,10 @@ class Result(TypedDict):
     """What was measured."""
 
     games: list[Game]
+    plays: list[Play]
+    beside: list[Game]
+    """The same games with a training process beside it; empty where that was not asked for."""
+    plays_beside: list[Play]
     first_frame_seconds: float
     """From the start of the process; the best of three."""
     pairs: int
@@ -62,7 +71,7 @@ class Result(TypedDict):
 
 @dataclass(frozen=True)
 class BenchArena:
-    """Measures the judge's window on clips of real games: work per frame, key to next pair, time to the first frame, memory.
+    """Measures the window on real games. Judge: work per frame, key to next pair, time to the first frame, memory. Play: key to screen.
 
     Somebody answers once in every ``interval`` seconds. Without a screen (SDL's dummy driver); start it under Xvfb with
     SDL_VIDEODRIVER=x11 to have the X server in the measurement.
@@ -82,6 +91,10 @@ class BenchArena:
     """Decisions of an episode, at most."""
     pairs: int = 500
     """Pairs judged as fast as they come, in the first game, while memory is watched."""
+    presses: int = 40
+    """Keys pressed in Play, in each game."""
+    beside: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Measure everything but memory a second time, with a training process (the default run) beside it."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -89,8 +102,10 @@ class BenchArena:
         """Measures and prints; returns 0."""
         from rlhf_games.core.errors import UserError
 
-        if min(self.answers, self.length, self.replays, self.pairs) < 1 or self.steps <= self.length or not self.interval > 0:
-            raise UserError("--answers, --length, --replays and --pairs must be at least 1, --steps above --length, --interval above 0")
+        counts = (self.answers, self.length, self.replays, self.pairs, self.presses)
+        if min(counts) < 1 or self.steps <= self.length or not self.interval > 0:
+            wanted = "--answers, --length, --replays, --pairs and --presses must be at least 1"
+            raise UserError(f"{wanted}, --steps above --length, --interval above 0")
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
         with tempfile.TemporaryDirectory() as folder:
@@ -101,9 +116,28 @@ class BenchArena:
     def _measure(self, folder: Path) -> Result:
         stores = [self._ask(game, folder / f"{number}.sqlite") for number, game in enumerate(self.games)]
         first = min(_first_frame(stores[0]) for _ in range(3))
-        games = [self._judge(game, store) for game, store in zip(self.games, stores, strict=True)]
+        games, plays = self._use(stores)
         before, after = self._watch_memory(self._ask(self.games[0], folder / "memory.sqlite", self.pairs + 10))
-        return Result(games=games, first_frame_seconds=first, pairs=self.pairs, memory_before_mb=before, memory_after_mb=after)
+        beside: tuple[list[Game], list[Play]] = ([], [])
+        if self.beside:
+            stores = [self._ask(game, folder / f"beside{number}.sqlite") for number, game in enumerate(self.games)]
+            with trainer():
+                beside = self._use(stores)
+        return Result(
+            games=games,
+            plays=plays,
+            beside=beside[0],
+            plays_beside=beside[1],
+            first_frame_seconds=first,
+            pairs=self.pairs,
+            memory_before_mb=before,
+            memory_after_mb=after,
+        )
+
+    def _use(self, stores: list[Path]) -> tuple[list[Game], list[Play]]:
+        """Judges in each store and plays each game."""
+        games = [self._judge(game, store) for game, store in zip(self.games, stores, strict=True)]
+        return games, [measure_play(game, self.presses, self.interval) for game in self.games]
 
     def _ask(self, name: str, path: Path, pairs: int | None = None) -> Path:
         """A store with episodes of random play and pairs of their clips."""
@@ -278,16 +312,27 @@ def _show(result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("clips of", "frame p50 / p99", "key to next pair p50 / p95", "first pair after", title="Judging")
-    for game in result["games"]:
-        table.add_row(
-            game["game"],
-            f"{game['frame_p50_ms']:.1f} / {game['frame_p99_ms']:.1f} ms",
-            f"{game['next_p50_ms']:.0f} / {game['next_p95_ms']:.0f} ms",
-            f"{game['seconds_to_first_pair']:.1f} s",
-        )
     console = Console()
-    console.print(table)
+    for title, games, plays in (
+        ("nothing beside it", result["games"], result["plays"]),
+        ("beside a trainer", result["beside"], result["plays_beside"]),
+    ):
+        if not games:
+            continue
+        table = Table("clips of", "frame p50 / p99", "key to next pair p50 / p95", "first pair after", title=f"Judging, {title}")
+        for game in games:
+            table.add_row(
+                game["game"],
+                f"{game['frame_p50_ms']:.1f} / {game['frame_p99_ms']:.1f} ms",
+                f"{game['next_p50_ms']:.0f} / {game['next_p95_ms']:.0f} ms",
+                f"{game['seconds_to_first_pair']:.1f} s",
+            )
+        console.print(table)
+        table = Table("game", "key to screen p50 / p95", "one frame and one decision", "frame p99", title=f"Playing, {title}")
+        for play in plays:
+            keys = f"{play['key_p50_ms']:.0f} / {play['key_p95_ms']:.0f} ms"
+            table.add_row(play["game"], keys, f"{play['bound_ms']:.0f} ms", f"{play['frame_p99_ms']:.1f} ms")
+        console.print(table)
     console.print(f"first frame after {result['first_frame_seconds']:.2f} s", highlight=False)
     grown = f"{result['memory_before_mb']:.0f} MB, after {result['pairs']} {result['memory_after_mb']:.0f} MB"
     console.print(f"memory after the first pairs {grown}", highlight=False)
