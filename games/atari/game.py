@@ -64,6 +64,7 @@ class Atari:
             hides_score=_table("masks.toml").get(self._rom, {"hides": "nothing: this game has no mask, hide_score is refused"})["hides"],
             shows_end=_SHOWS_END,
             frame_shape=(self._card["height"], _WIDTH),
+            score_in_frame=tuple((top, left, bottom - top, right - left) for top, left, bottom, right in self._rectangles),
         )
 
     def batch(self, size: int) -> HostBatch:
@@ -79,6 +80,11 @@ class Atari:
         cartridge = Cartridge(self._rom, self._codes, self._card.get("copies", True))
         return AtariSession(self.spec, cartridge, self._options, self._mask, seed)
 
+    @property
+    def _rectangles(self) -> list[list[int]]:
+        """Where the game shows its score; empty where nobody has marked it."""
+        return list(_table("masks.toml").get(self._rom, {"rectangles": []})["rectangles"])
+
     def _make_mask(self) -> Mask:
         masks = _table("masks.toml")
         if self._rom not in masks:
@@ -86,7 +92,7 @@ class Atari:
                 f"atari/{self._rom}: hide_score is not possible, nobody has marked where this game shows its score; "
                 f"games with a mask: {', '.join(sorted(masks))} (add one in games/atari/masks.toml)"
             )
-        return Mask(masks[self._rom]["rectangles"], self._card["height"], _WIDTH, self._options.screen_size)
+        return Mask(self._rectangles, self._card["height"], _WIDTH, self._options.screen_size)
 
 
 @lru_cache(maxsize=4)

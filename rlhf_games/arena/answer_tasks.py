@@ -76,6 +76,6 @@ def _open(target: Target, person: Person, make: type[AnswerSession[Any]], show: 
         return make(store, Projector(store.replay, new_worker("films")), person.annotator, worker)
 
     def then(session: AnswerSession[Any]) -> View:
-        return show(session, person.keymap, aim=about, headway=Headway(target))
+        return show(session, person.keymap, aim=about, headway=Headway(target), hide_score=person.hide_score)
 
     return OpeningView(show.title, "Opening the store…", worker.submit(load), then, lambda session: session.close())

@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pygame import Rect
 
 from rlhf_games.arena import theme
@@ -32,6 +34,7 @@ SHARED = (
     Command("step_back", (",",), "one picture back"),
     Command("step", (".",), "one picture forward"),
     Command("bars", ("b",), "bars under the clips"),
+    Command("score", ("h",), "hide the game's score, or show it"),
     Command("retry", ("return", "pad:start"), "store a failed answer again"),
     Command("drop", ("delete", "pad:y"), "give a failed answer up"),
 )
@@ -71,12 +74,13 @@ class AnswerView(SessionView[Session], Generic[Session]):
         headway: Headway | None = None,
         now: Callable[[], float] = time.monotonic,
         bars: bool = True,
+        hide_score: bool = False,
     ) -> None:
-        """``aim``: title and aim of a game by name; ``headway``: of the run, if there is one."""
+        """``aim``: title and aim of a game by name; ``headway``: of the run, if there is one; ``bars``, ``hide_score``: to begin with."""
         super().__init__(session, headway)
         self.commands: Sequence[Command] = keymap.commands(self.title.lower(), self.all_commands)
         self._aim, self._now = aim, now
-        self._bars = bars
+        self._bars, self._hide_score = bars, hide_score
         self._paused_by_focus = False
 
     @property
@@ -109,6 +113,8 @@ class AnswerView(SessionView[Session], Generic[Session]):
             {"undo": self.session.undo, "retry": self.session.retry, "drop": self.session.drop}[name]()
         elif name == "bars":
             self._bars = not self._bars
+        elif name == "score":
+            self._hide_score = not self._hide_score
         else:
             self._wind(name)
         return None
@@ -192,6 +198,9 @@ class AnswerView(SessionView[Session], Generic[Session]):
         if session.notice:
             return session.notice, theme.AMBER
         parts = []
+        if session.current is not None and self._hide_score:
+            marked = all(film.score for film in session.current.footage)
+            parts.append("the score is hidden" if marked else "nobody has marked where this game shows its score")
         if session.current is not None and session.current.taken_back is not None and session.phase == "showing":
             parts.append(f"taken back: you had said “{self.said()}”")
         if session.current is not None and playback.paused:
@@ -207,8 +216,9 @@ class AnswerView(SessionView[Session], Generic[Session]):
             return
         rect = Rect((0, 0), fit(film.size, room.size)[0])
         rect.center = room.center
-        number = playback.frame(place)
-        canvas.part(f"clip {place}", rect, (card, number), lambda pen: pen.picture(film.frames[number], pen.area), theme.PANEL)
+        number, covered = playback.frame(place), film.score if self._hide_score else ()
+        key = (card, number, covered)
+        canvas.part(f"clip {place}", rect, key, lambda pen: pen.picture(_cover(film.frames[number], covered), pen.area), theme.PANEL)
         if self._bars:
             done = round(playback.share(place) * bar.w)
             canvas.part(f"bar {place}", bar, (card, done), lambda pen: pen.bar(pen.area, done / bar.w), theme.PANEL)
@@ -229,6 +239,14 @@ class AnswerView(SessionView[Session], Generic[Session]):
         """Whose eyes the clip is seen with, where there are several; else empty."""
         assert self.session.current is not None
         return f" · seat {self.session.current.query.shown[place].seat}" if self.film(place).players > 1 else ""
+
+
+def _cover(picture: NDArray[np.uint8], places: Sequence[tuple[int, int, int, int]]) -> NDArray[np.uint8]:
+    """A picture ``[H, W, 3]`` with nothing to be seen at some places."""
+    covered = picture.copy() if places else picture
+    for top, left, height, width in places:
+        covered[top : top + height, left : left + width] = theme.RAISED
+    return covered
 
 
 def _heading(pen: Pen, words: str, aim: str) -> None:

@@ -74,6 +74,8 @@ class Footage(NamedTuple):
     players: int
     ends: bool
     """The episode ends with the clip's last step."""
+    score: tuple[tuple[int, int, int, int], ...] = ()
+    """``GameSpec.score_in_frame``: where the pictures show the score."""
 
     @property
     def seconds(self) -> float:
@@ -102,6 +104,7 @@ class Projector:
         self._worker = worker
         self._load_game = load_game
         self._readers: dict[str, FrameReader] = {}
+        self._scores: dict[str, tuple[tuple[int, int, int, int], ...]] = {}
         self._cache: ByteCache[_Key, Footage] = ByteCache(_CACHE_BYTES, lambda film: getattr(film.frames, "nbytes", 0))
         self._lock = Lock()
         self._asked: OrderedDict[_Key, tuple[Clip, Future[Footage]]] = OrderedDict()
@@ -178,7 +181,7 @@ class Projector:
         replay = self._fetch(clip.segments[-1].replay_id)
         reader = self._reader(replay)
         ends = replay.ended != "unfinished" and clip.segments[-1].stop == replay.length
-        return Footage(Strip(reader.frames(clip)), reader.fps, replay.game, replay.players, ends)
+        return Footage(Strip(reader.frames(clip)), reader.fps, replay.game, replay.players, ends, self._scores[replay.game])
 
     def _reader(self, replay: Replay) -> FrameReader:
         name = f"{replay.game} {sorted(replay.options.items())}"
@@ -188,5 +191,6 @@ class Projector:
             game = self._load_game(replay.game, replay.options)
             if 0 in game.spec.frame_shape:
                 raise UserError(f"{replay.game} has no pictures, so nobody can judge it")
+            self._scores[replay.game] = game.spec.score_in_frame
             self._readers[name] = FrameReader(game, self._fetch, cache_bytes=0)  # packed pictures are kept here instead
         return self._readers[name]

@@ -20,6 +20,8 @@ class Person:
 
     annotator: str
     keymap: Keymap
+    hide_score: bool = False
+    """Clips are shown with their score hidden, to begin with."""
 
 
 def settings_folder() -> Path:

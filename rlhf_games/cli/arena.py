@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,10 +51,12 @@ class Judge:
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
     """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
+    hide_score: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Begin with the games' score covered in the clips, where the game says where that is; H shows it."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        return _do("judge", self.target, self.annotator)
+        return _do("judge", self.target, self.annotator, self.hide_score)
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,12 @@ class Rank:
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
     """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
+    hide_score: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Begin with the games' score covered in the clips, where the game says where that is; H shows it."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        return _do("rank", self.target, self.annotator)
+        return _do("rank", self.target, self.annotator, self.hide_score)
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,12 @@ class Rate:
     """The folder of a run, the file of a store, or a postgresql:// URL."""
     annotator: str = ""
     """Your name, as your answers will carry it; remembered. Default: the remembered name; the first time you are asked."""
+    hide_score: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Begin with the games' score covered in the clips, where the game says where that is; H shows it."""
 
     def run(self) -> int:
         """Shows the window until it is closed; returns 0."""
-        return _do("rate", self.target, self.annotator)
+        return _do("rate", self.target, self.annotator, self.hide_score)
 
 
 @dataclass(frozen=True)
@@ -178,9 +184,10 @@ class Play:
         return 0
 
 
-def _do(task: str, target: str, annotator: str) -> int:
+def _do(task: str, target: str, annotator: str, hide_score: bool = False) -> int:
     """Opens the window at one of the tasks of `rlhf_games.arena.tasks`; returns 0 when it is closed."""
     from rlhf_games.arena import runs, start, tasks
 
-    start.show(annotator, partial(tasks.find_task(task).open, runs.find_target(target)))
+    open_task, about = tasks.find_task(task).open, runs.find_target(target)
+    start.show(annotator, lambda person: open_task(about, replace(person, hide_score=hide_score)))
     return 0

@@ -73,6 +73,8 @@ class GameSpec:
     """``(height, width)`` of the pictures a session gives."""
     board_in_frame: tuple[int, int, int, int] | None = None
     """``(top, left, height, width)`` in pixels: where in a picture the observation's rows and columns lie; None: it fills the picture."""
+    score_in_frame: tuple[tuple[int, int, int, int], ...] = ()
+    """The same for each place where a picture shows score or lives, so that they can be covered; empty where nobody has marked any."""
 
 
 class Session(Protocol):

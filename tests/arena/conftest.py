@@ -80,7 +80,7 @@ class Films:
         self.worker: Inline | Manual = Inline()
         self.broken: set[Clip] = set()
         self.requested: list[Clip] = []
-
+        self.score: tuple[tuple[int, int, int, int], ...] = ()
         self.expected: list[Clip] = []
 
     def request(self, clip: Clip, urgent: bool = False) -> Future[Footage]:
@@ -93,7 +93,7 @@ class Films:
     def draw(self, clip: Clip) -> Footage:
         if clip in self.broken:
             raise ValueError("does not reproduce")
-        return Footage(np.full((clip.length, 4, 6, 3), clip.segments[0].start, np.uint8), 10.0, "test/line", 1, False)
+        return Footage(np.full((clip.length, 4, 6, 3), clip.segments[0].start, np.uint8), 10.0, "test/line", 1, False, self.score)
 
     def close(self) -> None:
         pass

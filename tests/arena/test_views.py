@@ -30,7 +30,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Preference, Rating
 from rlhf_games.feedback.store import Store
 
-from .conftest import Inline, Line, Manual, Time, press, pump
+from .conftest import Films, Inline, Line, Manual, Time, press, pump
 
 Show = Callable[..., App]
 
@@ -107,6 +107,35 @@ def test_every_key_of_the_judge_does_something_visible(judging: Any, ask: Any, c
     picture = pygame.image.tobytes(pygame.display.get_surface(), "RGB")
     press(app, pygame.K_b, text="b")
     assert pygame.image.tobytes(pygame.display.get_surface(), "RGB") != picture, "the bars are gone"
+
+
+def test_the_score_can_be_covered(judging: Any, ask: Any, films: Films) -> None:
+    films.score = ((1, 2, 2, 3),)
+    ask(1)
+    app, view = judging()
+    press(app, pygame.K_SPACE)
+
+    def clip() -> Any:
+        left, top, width, height = app.canvas._parts["clip 0"].rect
+        seen = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
+        return seen[top : top + height, left : left + width]
+
+    shown = clip()
+    press(app, pygame.K_h, text="h")
+    covered, scale = clip(), shown.shape[0] // 4
+    changed = (covered != shown).any(-1)
+    assert changed[scale : 3 * scale, 2 * scale : 5 * scale].all()
+    assert changed.sum() == 6 * scale**2, "and nothing else"
+    assert view._status()[0] == "the score is hidden · paused"
+    press(app, pygame.K_h, text="h")
+    assert (clip() == shown).all()
+    assert "score" not in view._status()[0]
+
+
+def test_where_nobody_has_marked_the_score_that_is_said(judging: Any, ask: Any) -> None:
+    ask(1)
+    _, view = judging(hide_score=True)
+    assert "nobody has marked" in view._status()[0]
 
 
 def test_mouse_and_gamepad_judge_too(judging: Any, ask: Any, store: Store) -> None:

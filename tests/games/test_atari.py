@@ -258,6 +258,21 @@ def test_masks_blank_score_and_lives_and_nothing_else() -> None:
         assert load(name).spec.hides_score
 
 
+def test_people_can_have_the_score_covered_where_it_is_marked() -> None:
+    for name in sorted(MASKED):
+        spec = load(name).spec
+        assert spec.score_in_frame == load(name, hide_score=True).spec.score_in_frame
+        for top, left, height, width in spec.score_in_frame:
+            assert 0 <= top < top + height <= spec.frame_shape[0]
+            assert 0 <= left < left + width <= spec.frame_shape[1]
+    session = load("breakout").open(9)
+    for _ in range(12):
+        session.step(np.array([0], np.int32))
+    [(top, left, height, width)] = session.spec.score_in_frame
+    assert session.frames()[-1][top : top + height, left : left + width].any(), "that is where the digits are"
+    assert load("tetris").spec.score_in_frame == ()
+
+
 def test_nothing_of_a_changing_score_is_seen() -> None:
     """Space Invaders: with the aliens standing elsewhere or not, the rows of the score are black in every observation."""
     game = load("space_invaders", hide_score=True)
