@@ -18,9 +18,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # What tests run is tiny, what they compile is not: together these take half of the work away. Programs that tests start inherit them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-_CHEAP = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
-_GIVEN = os.environ.get("XLA_FLAGS", "").split()
-os.environ["XLA_FLAGS"] = " ".join([*(flag for flag in _CHEAP if flag not in _GIVEN), *_GIVEN])  # where two differ, the last one counts
+# Where two differ, the last one counts: what was given.
+os.environ["XLA_FLAGS"] = " ".join(
+    ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1", os.environ.get("XLA_FLAGS", ""))
+)
 
 import jax
 import pytest
