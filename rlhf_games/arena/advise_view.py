@@ -98,8 +98,10 @@ class AdviseView(SessionView[AdviseSession]):
         return None
 
     def focus(self, gained: bool) -> None:
-        """Keys that are down elsewhere do not count."""
+        """Keys that are down elsewhere do not count, and what led here does not run on unseen."""
         self._pick.clear()
+        if not gained:
+            self.session.lead_from = None
 
     # Drawing
 

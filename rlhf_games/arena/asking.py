@@ -34,7 +34,7 @@ DWELL = 1.0
 _SALIENT = 256
 """Decisions of which it stays known what the reward model looks at."""
 _EVALUATION = 0.5
-"""How much a mark says; a strong one says twice as much."""
+"""How much a mark says."""
 
 
 class AskSession(Browser):
@@ -223,12 +223,11 @@ class AskSession(Browser):
             self.remarks.say(Advice(action, self.seat), self.reel.replay_id, self.t, self._since)
             self.notice = f"Taught: “{self._meaning(action)}” at decision {self.t}."
 
-    def mark(self, good: bool, strong: bool = False) -> None:
+    def mark(self, good: bool) -> None:
         """What was done here is good, or bad."""
         if self.decision:
-            value = (1.0 if good else -1.0) * (2 if strong else 1) * _EVALUATION
-            self.remarks.say(Evaluation(value, self.seat), self.reel.replay_id, self.t, self._since)
-            self.notice = f"Decision {self.t} is marked {'very ' if strong else ''}{'good' if good else 'bad'}."
+            self.remarks.say(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat), self.reel.replay_id, self.t, self._since)
+            self.notice = f"Decision {self.t} is marked {'good' if good else 'bad'}."
 
     def undo(self) -> None:
         """Takes back the newest mark or lesson of this session, and goes to where it was."""

@@ -23,7 +23,7 @@ from rlhf_games.core.agent import Explanation
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec, TimeStep
 from rlhf_games.core.spaces import Discrete, Observation
-from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.published.container import About
 from rlhf_games.replay.recorder import SessionRecorder
 from rlhf_games.replay.replay import Replay
@@ -218,3 +218,8 @@ def settle(session: Any, until: Callable[[], bool] = lambda: False, ticks: int =
         session.tick()
         if until():
             return
+
+
+def rows(store: Store, *kinds: str) -> list[Answer]:
+    """What stands in a store, of all kinds or of these."""
+    return [answer for answer in store.answers().answers if not kinds or answer.kind in kinds]

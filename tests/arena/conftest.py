@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pygame
@@ -21,6 +21,9 @@ from rlhf_games.core.spaces import Discrete, Observation
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.recorder import SessionRecorder
+
+if TYPE_CHECKING:
+    from .asking_world import World
 
 
 class Inline:
@@ -201,6 +204,16 @@ def ask(store: Store, clips: Callable[..., list[Clip]]) -> Callable[..., list[in
         return store.post_queries([QueryDraft("preference", (found[2 * i], found[2 * i + 1]), display=orders[i]) for i in range(count)])
 
     return post
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Time) -> Iterator[World]:
+    """A game that can be branched, a known mind, and a store with episodes of it."""
+    from .asking_world import make_world
+
+    made = make_world(tmp_path, clock)
+    yield made
+    made.store.close()
 
 
 @pytest.fixture

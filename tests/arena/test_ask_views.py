@@ -21,9 +21,8 @@ from rlhf_games.arena.salient_view import edge, lit
 from rlhf_games.arena.timeline_view import graph, place_of, seek_to
 from rlhf_games.arena.watch_view import WatchView
 from rlhf_games.feedback.answers import Advice, Evaluation, Question
-from rlhf_games.feedback.store import Answer, Store
 
-from .asking_world import KnownMind, Walk, World, make_world, walk_replay
+from .asking_world import KnownMind, Walk, World, make_world, rows, walk_replay
 from .conftest import Time, press, pump
 from .test_fuzz import KEYS, Erratic, storm
 
@@ -33,13 +32,6 @@ SIZE = (1280, 800)
 
 def name(game: str) -> tuple[str, str]:
     return "Walk", "Walk."
-
-
-@pytest.fixture
-def world(tmp_path: Path, clock: Time) -> Iterator[World]:
-    made = make_world(tmp_path, clock)
-    yield made
-    made.store.close()
 
 
 @pytest.fixture
@@ -89,10 +81,6 @@ def advising(world: World, show: Show, clock: Time) -> Iterator[tuple[App, Advis
     view.close()
 
 
-def said(store: Store, *kinds: str) -> list[Answer]:
-    return [answer for answer in store.answers().answers if not kinds or answer.kind in kinds]
-
-
 def screen() -> bytes:
     surface = pygame.display.get_surface()
     assert surface is not None
@@ -132,12 +120,12 @@ def test_arrows_scrub_and_keys_are_rows(asking: tuple[App, AskView], world: Worl
     press(app, pygame.K_RIGHT)  # the game's key for "right"
     pump(app, 2)
     assert view.session.t == 10, "while an action is asked for, the arrows belong to the game"
-    answers = said(world.store, "evaluation", "advice")
+    answers = rows(world.store, "evaluation", "advice")
     assert [(answer.value, answer.step) for answer in answers] == [(Evaluation(0.5), 10), (Evaluation(-0.5), 10), (Advice(2), 10)]
     assert {answer.replay_id for answer in answers} == {walk_replay(world.game, 2, at=12.0).id}
     press(app, pygame.K_BACKSPACE)
     pump(app, 3)
-    assert [answer.value for answer in said(world.store, "evaluation", "advice")] == [Evaluation(0.5), Evaluation(-0.5)]
+    assert [answer.value for answer in rows(world.store, "evaluation", "advice")] == [Evaluation(0.5), Evaluation(-0.5)]
 
 
 @pytest.mark.parametrize(
@@ -153,13 +141,13 @@ def test_a_what_if_by_key_and_by_digit(asking: tuple[App, AskView], world: World
     fork = view.session.fork
     assert fork is not None
     assert fork.action == action
-    [question] = said(world.store, "question")
+    [question] = rows(world.store, "question")
     assert (question.value, question.step) == (Question("what-if", action), 1)
     before = screen()
     press(app, pygame.K_t, text="t")
     pump(app, 2)
     assert screen() != before
-    assert [(answer.value, answer.step) for answer in said(world.store, "advice")] == [(Advice(action), 1)]
+    assert [(answer.value, answer.step) for answer in rows(world.store, "advice")] == [(Advice(action), 1)]
     press(app, pygame.K_ESCAPE)
     assert view.session.fork is None
     assert app.view is view
@@ -224,7 +212,7 @@ def test_the_agent_asks_from_within(asking: tuple[App, AskView], world: World) -
     assert still is not None
     press(app, pygame.K_LEFT)
     pump(app, 5)
-    assert [(answer.value, answer.replay_id, answer.step) for answer in said(world.store)] == [(Advice(1), still.tape.replay.id, still.t)]
+    assert [(answer.value, answer.replay_id, answer.step) for answer in rows(world.store)] == [(Advice(1), still.tape.replay.id, still.t)]
     press(app, pygame.K_ESCAPE)
     assert app.view is view
 
@@ -239,15 +227,15 @@ def test_one_key_is_one_piece_of_advice(advising: tuple[App, AdviseView], world:
         stills.append(view.session.current)
         press(app, key, text=text)
         pump(app, 6)
-    answers = said(world.store)
+    answers = rows(world.store)
     assert [answer.value for answer in answers] == [Advice(1), Advice(None), Advice(0)]
     assert [(answer.replay_id, answer.step) for answer in answers] == [(still.tape.replay.id, still.t) for still in stills if still]
     click(app, place(app, "unsure"))
     pump(app, 6)
-    assert said(world.store)[3].value == Advice(None)
+    assert rows(world.store)[3].value == Advice(None)
     press(app, pygame.K_BACKSPACE)
     pump(app, 6)
-    assert len(said(world.store)) == 3
+    assert len(rows(world.store)) == 3
     before = screen()
     press(app, pygame.K_F1)
     assert screen() != before
@@ -424,5 +412,5 @@ def test_watching_survives(tmp_path: Path, clock: Time, show: Show, monkeypatch:
     storm(app, clock, chance, worker)
     assert view.session.reel.phase == "ready"
     app.close()
-    assert said(world.store) == [], "watching says nothing"
+    assert rows(world.store) == [], "watching says nothing"
     world.store.close()

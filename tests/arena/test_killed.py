@@ -1,42 +1,20 @@
-"""Killed in the middle of judging: no acknowledged answer is lost, none is doubled, and the next session goes on."""
+"""Killed in the middle of judging or coaching: nothing acknowledged is lost, nothing is doubled, and the next session goes on."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rlhf_games.feedback.answers import Takeover
 from rlhf_games.feedback.store import Store
 
-PERSON = Path(__file__).with_name("judge_process.py")
-KILLS = 3
-
-
-def lines(path: Path) -> list[list[str]]:
-    """Whole lines only."""
-    return [line.split() for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+from .killed import kill_often, lines
 
 
 def test_no_acknowledged_answer_is_lost(store: Store, ask: Any, tmp_path: Path) -> None:
-    chance = random.Random(1)
-    ids = ask(180)
-    journal = tmp_path / "journal"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    for _ in range(KILLS):
-        before = len(lines(journal))
-        process = subprocess.Popen([sys.executable, str(PERSON), store.name, str(journal)], env=environment)
-        deadline = time.monotonic() + 120
-        while len(lines(journal)) < before + 20 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.05))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it failed before it was killed"
+    ids, journal = ask(180), tmp_path / "journal"
+    kill_often("judge_process.py", store.name, journal, each=20, seed=1)
     acknowledged = [int(query) for verb, query in lines(journal) if verb == "ack"]
     stored = Counter(answer.query_id for answer in store.answers().answers)
     assert len(acknowledged) > 20
@@ -46,3 +24,20 @@ def test_no_acknowledged_answer_is_lost(store: Store, ask: Any, tmp_path: Path) 
     assert set(store.query_ids(still_wanted=True)) == set(ids) - set(stored)
     store.release("ann")
     assert {query.id for query in store.lease_many("bob", 500)} == set(ids) - set(stored)
+
+
+def test_no_acknowledged_mark_is_lost(store: Store, tmp_path: Path) -> None:
+    """And what it is about can be seen again."""
+    journal = tmp_path / "journal"
+    kill_often("coach_process.py", store.name, journal, each=12, seed=2)
+    acknowledged = [uuid for _, uuid in lines(journal)]
+    assert len(acknowledged) > 12
+    history = [answer for answer, _ in store.history()]
+    assert set(acknowledged) <= {answer.uuid for answer in history}, "an acknowledged mark was lost"
+    assert len({answer.uuid for answer in history}) == len(history)
+    for answer in store.answers().answers:
+        assert answer.replay_id is not None, "a mark without its episode"
+        assert answer.step is not None
+        length = answer.value.length if isinstance(answer.value, Takeover) else 1
+        assert answer.step + length <= store.replay(answer.replay_id).length
+        assert not isinstance(answer.value, Takeover) or store.replay(answer.value.instead).length == answer.step + length

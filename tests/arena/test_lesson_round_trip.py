@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,19 +19,12 @@ from rlhf_games.core.agent import Lessons
 from rlhf_games.feedback.lessons import LessonReader
 from rlhf_games.workspace import load_agent
 
-from .asking_world import World, make_world
+from .asking_world import World
 from .conftest import Time, press, pump
 
 Show = Callable[..., App]
 KEYS = {1: pygame.K_LEFT, 2: pygame.K_RIGHT, 3: pygame.K_SPACE}
 """The game's keys, by the action they mean."""
-
-
-@pytest.fixture
-def world(tmp_path: Path, clock: Time) -> Iterator[World]:
-    made = make_world(tmp_path, clock)
-    yield made
-    made.store.close()
 
 
 def name(game: str) -> tuple[str, str]:
