@@ -52,7 +52,7 @@ class Children:
 
     def learn(self, run: Path, **changes: str) -> int:
         """Starts the run, or goes on with it where its folder is there."""
-        words = ["resume", str(run)] if run.exists() else ["run", "--out", str(run), *flags(SETTINGS)]
+        words = ["resume", "--no-window", str(run)] if run.exists() else ["run", "--out", str(run), *flags(SETTINGS)]
         words += [] if run.exists() else [flag for key, value in changes.items() for flag in ("--set", f"feedback.{key}={value}")]
         return self._say("learn", str(self._folder / "learner.log"), *words)
 
