@@ -28,6 +28,7 @@ from rlhf_games.arena.ask_view import AskView
 from rlhf_games.arena.coach_view import CoachView
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.name_view import NameView
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.rank_view import RankView
@@ -59,6 +60,9 @@ def _take(folder: Path, run: Path, plays: Path) -> None:
     camera = Camera(App(start.home(None, person, plays, run.parent)), folder)
     camera.wait(lambda: camera.seconds > 2.0)
     camera.shoot("runs")
+    camera.app.close()
+    camera = Camera(App(NameView("ann", person.keymap, lambda name: [])), folder)
+    camera.shoot("name")
     camera.app.close()
     camera = Camera(App(start.home(target, person, plays)), folder)
     camera.wait(lambda: camera.seconds > 2.0)
@@ -235,7 +239,9 @@ class Camera:
         deadline = time.monotonic() + _PATIENCE
         while not until():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the view {self.view} did not get ready in {_PATIENCE:.0f} s")
+                session = getattr(self.view, "session", None)
+                said = [str(getattr(session, name)) for name in ("phase", "notice", "problem") if getattr(session, name, "")]
+                raise TimeoutError(f"the view {self.view} did not get ready in {_PATIENCE:.0f} s: {'; '.join(said) or 'it says nothing'}")
             self.app.frame()
             time.sleep(1 / 60)
 

@@ -110,6 +110,7 @@ class Projector:
         self._asked: OrderedDict[_Key, tuple[Clip, Future[Footage]]] = OrderedDict()
         self._expected: OrderedDict[_Key, Clip] = OrderedDict()
         self._drawing: dict[_Key, Future[Footage]] = {}
+        self._closed = False
         self._turns = 0
         """Turns that the worker was asked for and has not begun."""
 
@@ -140,11 +141,19 @@ class Projector:
         self._ask_for_turns()
 
     def close(self) -> None:
-        """Drops what has not begun. Safe to call twice."""
+        """Drops what has not begun; games that stayed open are closed in the background. Safe to call twice."""
         with self._lock:
             self._asked.clear()
             self._expected.clear()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+            closed, self._closed = self._closed, True
+        if not closed:
+            self._worker.submit(self._close_readers)
+        self._worker.shutdown(wait=False)
+
+    def _close_readers(self) -> None:
+        """On the worker, after everything else: an emulator is let go of where it was used, not wherever garbage is collected."""
+        for reader in self._readers.values():
+            reader.close()
 
     def _ask_for_turns(self) -> None:
         with self._lock:

@@ -92,6 +92,6 @@ class Headway:
 
 
 def progress_words(progress: Progress, budget: int | None) -> str:
-    """For people: ``160 answered · 540 left · 3 a minute``; without a budget: how many are open."""
+    """For people: ``160 answered · 540 left · 3/min``; without a budget: how many are open."""
     left = f"{progress.open} open" if budget is None else f"{max(0, budget - progress.answered)} left"
-    return f"{progress.answered} answered · {left} · {progress.per_minute:.0f} a minute"
+    return f"{progress.answered} answered · {left} · {progress.per_minute:.0f}/min"

@@ -31,7 +31,7 @@ def frame_areas(canvas: Canvas) -> Areas:
     """Heading and numbers above, the stage, a line of status and the keys below."""
     margin, gap = canvas.px(theme.MARGIN), canvas.px(16)
     width = canvas.width - 2 * margin
-    right = min(canvas.px(470), width // 2)
+    right = min(canvas.px(500), width // 2)
     top = canvas.px(22)
     stage_top = top + canvas.px(_HEADER) + gap
     footer_top = canvas.height - canvas.px(_FOOTER) - canvas.px(10)
@@ -54,10 +54,11 @@ def _standing(pen: Pen, lines: tuple[str, ...], learning: Learning | None) -> No
     right = pen.area.right
     if learning is not None:
         width = pen.px(130)
-        box = Rect(right - width, pen.px(36), width, pen.px(38))
+        box = Rect(right - width, pen.px(30), width, pen.px(30))
         pen.text((right, 0), learning.words, "small", theme.TEXT, "topright")
-        pen.curve(box.inflate(-pen.px(8), -pen.px(8)), learning.scores)
-        right -= max(width, pen.text_width(learning.words, "small")) + pen.px(28)
+        pen.curve(box.inflate(-pen.px(8), -pen.px(6)), learning.scores)
+        pen.text((right, pen.px(64)), learning.gain_words, "small", theme.MUTED, "topright")
+        right -= max(width, *(pen.text_width(words, "small") for words in (learning.words, learning.gain_words))) + pen.px(24)
     step = pen.px(32 if len(lines) < 3 else 28)
     for number, words in enumerate(lines):
         pen.text((right, number * step), words, "small", theme.MUTED if number else theme.TEXT, "topright", right)

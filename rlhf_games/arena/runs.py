@@ -48,10 +48,14 @@ class Learning(NamedTuple):
 
     @property
     def words(self) -> str:
-        """For people: the newest score, and how much of it came while they were there."""
+        """For people: the newest score."""
+        return f"agent's score {self.scores[-1]:.3g}"
+
+    @property
+    def gain_words(self) -> str:
+        """For people: how much of it came while they were there; empty where nothing did."""
         gain = self.scores[-1] - (self.scores[-1] if self.before is None else self.before)
-        since = f"{gain:+.2g}".replace("-", "−")
-        return f"agent's score {self.scores[-1]:.3g}" + (f" ({since})" if float(f"{gain:.2g}") else "")
+        return f"{gain:+.2g} since you came".replace("-", "−") if float(f"{gain:.2g}") else ""
 
 
 def find_target(text: str, create: bool = False) -> Target:

@@ -21,6 +21,8 @@ _BAND: theme.Colour = (52, 84, 122)
 _UNPLAYED: theme.Colour = (20, 23, 29)
 _LEAST_SLICE = 3
 """Pixels of the narrowest place that can be clicked."""
+_GUTTER = 52
+"""Design pixels left of the graph, for its greatest and its least value."""
 SEEK = "seek "
 
 
@@ -78,19 +80,15 @@ class TimelineView:
         length = len(series.mean)
         pen.text((pad, pen.px(8)), strip.words, "small", theme.MUTED, width=pen.area.w * 2 // 3)
         pen.text((pen.area.right - pad, pen.px(8)), strip.now, "small", theme.TEXT, "topright", pen.area.w // 3)
-        inner = Rect(pad, pen.px(38), pen.area.w - 2 * pad, pen.area.h - pen.px(38) - pen.px(30))
+        gutter = pen.px(_GUTTER)
+        inner = Rect(pad + gutter, pen.px(38), pen.area.w - 2 * pad - gutter, pen.area.h - pen.px(38) - pen.px(30))
         if inner.w < 8 or inner.h < 8:
             return
         graph = self._painted(strip, series, inner)
         pen.picture(graph.pixels, inner)
-        for value, anchor in ((graph.high, "topleft"), (graph.low, "bottomleft")) if graph.high > graph.low else ():
-            words = f"{value:.2g}"
-            y = inner.y if anchor == "topleft" else inner.bottom
-            pen.box(
-                Rect(inner.x, y - (pen.px(20) if anchor == "bottomleft" else 0), pen.text_width(words, "label") + pen.px(8), pen.px(20)),
-                radius=4,
-            )
-            pen.text((inner.x + pen.px(4), y), words, "label", theme.MUTED, anchor)  # type: ignore[arg-type]
+        for value, anchor in ((graph.high, "topright"), (graph.low, "bottomright")) if graph.high > graph.low else ():
+            y = inner.y if anchor == "topright" else inner.bottom
+            pen.text((inner.x - pen.px(8), y), f"{value:.2g}", "label", theme.MUTED, anchor)  # type: ignore[arg-type]
         if strip.truth:
             _paint_truth(pen, inner, series.true, length)
         _paint_marks(pen, Rect(inner.x, inner.bottom + pen.px(4), inner.w, pen.px(22)), strip.marks, length)

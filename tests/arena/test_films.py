@@ -113,3 +113,19 @@ def test_nobody_waits_forever(store: Store, clips: Any) -> None:
     assert (made._turns, len(made._asked), len(made._expected), len(made._drawing)) == (0, 0, 0, 0)
     made.close()
     made.close()
+
+
+def test_games_that_stayed_open_are_closed_after_everything_else(store: Store, clips: Any) -> None:
+    found, worker, game = clips(2), Manual(), Line(limit=400)
+    made = Projector(store.replay, worker, lambda name, options: game)
+    drawn = made.request(found[0])
+    worker.work()
+    assert drawn.done()
+    assert not all(session.closed for session in game.opened), "the next clip of this episode is drawn from where it stands"
+    late = made.request(found[1])
+    worker.shutdown = lambda *_, **__: None  # type: ignore[method-assign]
+    made.close()
+    assert not all(session.closed for session in game.opened), "nobody who leaves waits for it"
+    worker.work()
+    assert all(session.closed for session in game.opened)
+    assert not late.done()

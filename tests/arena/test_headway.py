@@ -30,7 +30,7 @@ def test_answers_and_the_score_are_followed(store: Store, ask: Callable[..., lis
     assert (headway.words, headway.learning) == ("", None)
     for _ in range(2):
         headway.tick()
-    assert headway.words == "0 answered · 9 left · 0 a minute"
+    assert headway.words == "0 answered · 9 left · 0/min"
     answer(store, ids[0])
     with metrics.open("a") as file:
         file.write('{"step": 20, "true_return": 2.5}\n')
@@ -39,7 +39,7 @@ def test_answers_and_the_score_are_followed(store: Store, ask: Callable[..., lis
     clock.now += 2.0
     for _ in range(2):
         headway.tick()
-    assert headway.words == "1 answered · 8 left · 1 a minute"
+    assert headway.words == "1 answered · 8 left · 1/min"
     assert headway.learning == Learning(20, (1.0, 2.5), 1.0)
     headway.close()
     headway.close()
@@ -51,7 +51,7 @@ def test_without_a_run_it_says_what_is_open(store: Store, ask: Callable[..., lis
     headway = Headway(Target(store.name), Inline(), clock)
     for _ in range(2):
         headway.tick()
-    assert headway.words == "0 answered · 3 open · 0 a minute"
+    assert headway.words == "0 answered · 3 open · 0/min"
     assert headway.learning is None
     headway.close()
 
@@ -77,13 +77,15 @@ def test_nobody_waits_for_it(store: Store, clock: Time) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "before", "words"),
+    ("scores", "before", "gain"),
     [
-        ((4.82,), None, "agent's score 4.82"),
-        ((3.0, 4.82), 4.82, "agent's score 4.82"),
-        ((3.0, 4.82), 4.5, "agent's score 4.82 (+0.32)"),
-        ((3.0, -21.0), -20.0, "agent's score -21 (−1)"),
+        ((4.82,), None, ""),
+        ((3.0, 4.82), 4.82, ""),
+        ((3.0, 4.82), 4.5, "+0.32 since you came"),
+        ((3.0, -21.0), -20.0, "−1 since you came"),
     ],
 )
-def test_what_was_learned_meanwhile_is_said(scores: Any, before: float | None, words: str) -> None:
-    assert Learning(1, scores, before).words == words
+def test_what_was_learned_meanwhile_is_said(scores: Any, before: float | None, gain: str) -> None:
+    learning = Learning(1, scores, before)
+    assert learning.gain_words == gain
+    assert learning.words == f"agent's score {scores[-1]:.3g}"

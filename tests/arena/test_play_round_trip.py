@@ -150,7 +150,7 @@ def test_what_is_played_for_a_run_teaches_it(run: Path, played: tuple[App, PlayV
 def test_the_run_is_in_sight_while_one_plays_for_it(played: tuple[App, PlayView]) -> None:
     app, view = played
     until(app, lambda: view.run_words != "")
-    assert view.run_words == "0 answered · 1 open · 0 a minute"
+    assert view.run_words == "0 answered · 1 open · 0/min"
     assert view._run == "tiny"
 
 
