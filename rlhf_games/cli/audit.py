@@ -60,14 +60,13 @@ class Audit:
 
     def _base(self) -> Experiment:
         """What all arms share."""
-        from rlhf_games.config import load_toml
-        from rlhf_games.experiment.spec import Experiment
+        from rlhf_games.experiment.files import load_experiment
 
         changes = [f"steps={self.steps}", "iterations=4", "feedback.budget=0", 'name="audit"', *self.set]
         for change in self.set:
             if change.partition("=")[0].strip().partition(".")[0] in ("seed", "reward", "episode_ends", "feedback"):
                 raise UserError(f"--set {change}: the audit sets seeds, rewards and episode ends itself, and asks nobody")
-        return load_toml(Experiment, None, changes)
+        return load_experiment("", changes)
 
     def _train(self, base: Experiment) -> list[Verdict]:
         from tempfile import TemporaryDirectory

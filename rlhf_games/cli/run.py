@@ -20,7 +20,7 @@ class Run:
     """Run an experiment: play, ask, take answers, learn. Ctrl-C stops cleanly; `rlhf-games resume` goes on."""
 
     experiment: Annotated[str, tyro.conf.Positional] = ""
-    """An experiment file, its folder, or the name of one in a workspace; left out: every setting has its default."""
+    """An experiment file, its folder, or the name of one in a workspace; left out: the one called default."""
     out: str = ""
     """Folder for the run; default: runs/<name>-<date and time>."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())

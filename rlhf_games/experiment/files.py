@@ -10,6 +10,9 @@ from rlhf_games.config import load_toml
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.spec import Experiment
 
+DEFAULT = "default"
+"""The experiment of a workspace that is meant where none is named."""
+
 
 def find_experiment(name: str) -> Path:
     """The file behind a path, a folder, or the name of an experiment in a workspace.
@@ -28,7 +31,5 @@ def find_experiment(name: str) -> Path:
 
 
 def load_experiment(name: str, changes: Sequence[str] = ()) -> Experiment:
-    """Reads an experiment, with changes (``feedback.budget=400``) on top; without a name all settings have their defaults."""
-    if name:
-        return load_toml(Experiment, find_experiment(name), changes)
-    return load_toml(Experiment, None, changes)
+    """Reads an experiment, with changes (``feedback.budget=400``) on top; without a name the one that is called ``default``."""
+    return load_toml(Experiment, find_experiment(name) if name else workspace.experiment(DEFAULT).path, changes)

@@ -1,4 +1,4 @@
-"""What an experiment file says. Every field has a default that suits MinAtar; unknown keys are refused."""
+"""What an experiment file says. Who plays what must be said; all else has a default that suits small grids. Unknown keys are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMPARE_MEMBERS = ("disagreement", "disagreement_k_centre", "mutual_information
 class GameChoice:
     """Which game is played."""
 
-    name: str = "minatar/breakout"
+    name: str
     """``family/game``; ``rlhf-games games`` lists them."""
     options: dict[str, Any] = field(default_factory=dict)
     """The family's own options (its README lists them)."""
@@ -33,7 +33,7 @@ class GameChoice:
 class AgentChoice:
     """Which agent learns."""
 
-    name: str = "ppo"
+    name: str
     """A folder under ``agents/``."""
     config: dict[str, Any] = field(default_factory=dict)
     """The agent's own settings (its README lists them)."""
@@ -129,10 +129,12 @@ class FeedbackConfig:
         return {"preference": 2, "ranking": self.clips, "rating": 1}[self.kind]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One run."""
 
+    game: GameChoice
+    agent: AgentChoice
     name: str = "run"
     """For people."""
     seed: int = 0
@@ -143,8 +145,6 @@ class Experiment:
     """How often questions are asked and the reward model is fitted."""
     episode_ends: Literal["hidden", "visible"] = "visible"
     """Whether the agent and the reward model learn of episode ends; the same in every arm of a comparison."""
-    game: GameChoice = field(default_factory=GameChoice)
-    agent: AgentChoice = field(default_factory=AgentChoice)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
     reward: SourceWeights = field(default_factory=SourceWeights)

@@ -17,6 +17,7 @@ import pytest
 from rlhf_games import workspace
 from rlhf_games.cli import progress
 from rlhf_games.cli.main import main
+from rlhf_games.experiment.files import load_experiment
 from rlhf_games.experiment.rundir import RunDirectory
 
 
@@ -92,9 +93,19 @@ def test_teach_answers_what_a_run_asked(lab: Path, capsys: pytest.CaptureFixture
 def test_an_experiment_of_a_workspace_is_found_by_name(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = lab / "experiments" / "mine"
     folder.mkdir(parents=True)
-    (folder / "experiment.toml").write_text('name = "mine"\nsteps = 0\n')
+    (folder / "experiment.toml").write_text('name = "mine"\nsteps = 0\ngame.name = "probe/match"\nagent.name = "ppo"\n')
     workspace.refresh()
     assert main(["run", "mine"]) == 2
     assert f"{folder / 'experiment.toml'}: steps: must be at least 1, got 0" in capsys.readouterr().err
     assert main(["run", "mien"]) == 2
     assert "did you mean 'mine'?" in capsys.readouterr().err
+
+
+def test_without_a_name_the_nearest_workspace_says_what_is_played(lab: Path) -> None:
+    assert load_experiment("", ["steps=7"]).game.name in {card.name for card in workspace.cards()}
+    folder = lab / "experiments" / "default"
+    folder.mkdir(parents=True)
+    (folder / "experiment.toml").write_text('game.name = "probe/timed"\nagent.name = "mine"\n')
+    workspace.refresh()
+    found = load_experiment("", ["steps=7"])
+    assert (found.game.name, found.agent.name, found.steps) == ("probe/timed", "mine", 7)

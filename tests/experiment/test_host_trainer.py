@@ -27,7 +27,7 @@ PONG: dict[str, Any] = {
     "iterations": 3,
     "episode_ends": "hidden",
     "game": {"name": "atari/pong", "options": {"hide_score": True}},
-    "agent": {"config": {"hidden": [32], "epochs": 1, "minibatches": 1}},
+    "agent": {"name": "ppo", "config": {"hidden": [32], "epochs": 1, "minibatches": 1}},
     "rollout": {"games": 2, "steps": 4},
     "record": {"lanes": 2, "steps": 40},
     "model": {"members": 2, "network": {"hidden": [8]}, "fit": {"max_epochs": 2, "batch": 4}},

@@ -55,6 +55,12 @@ def test_what_does_not_fit_is_refused_with_file_key_and_cure(changes: dict[str, 
     assert cure in message
 
 
+@pytest.mark.parametrize(("table", "lacks"), [({}, "game, agent"), ({"game": {}, "agent": {"name": "a"}}, "game.name")])
+def test_who_plays_what_must_be_said(table: dict[str, Any], lacks: str) -> None:
+    with pytest.raises(UserError, match=f"missing {lacks}"):
+        from_mapping(Experiment, table, "my.toml")
+
+
 @given(
     steps=st.integers(1, 10**7), iterations=st.integers(1, 50), games=st.integers(1, 100), length=st.integers(1, 200)
 )  # fmt: skip

@@ -77,7 +77,7 @@ SETTINGS: dict[str, Any] = {
     "iterations": 4,
     "evaluation_episodes": 8,
     "game": {"name": "probe/match"},
-    "agent": {"config": {"minibatches": 2, "epochs": 1, "hidden": [8]}},
+    "agent": {"name": "ppo", "config": {"minibatches": 2, "epochs": 1, "hidden": [8]}},
     "rollout": {"games": 4, "steps": 16},
     "record": {"lanes": 4, "steps": 40},
     "model": {"members": 2, "network": {"action": True, "hidden": [8]}, "fit": {"max_epochs": 3, "holdout": 0.3}},
