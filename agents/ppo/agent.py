@@ -141,11 +141,15 @@ class PPO:
         """The network's parameters."""
         return state.params
 
-    def _outputs(self, params: PyTree, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _merged(self, params: PyTree) -> ActorCritic:
         if self._graph is None:
             raise RuntimeError("call init(key, spec) or bind(spec) before anything else")
-        outputs: tuple[jax.Array, jax.Array] = nnx.merge(self._graph, params)(observation)
-        return outputs
+        network: ActorCritic = nnx.merge(self._graph, params)
+        return network
+
+    def _outputs(self, params: PyTree, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
+        network = self._merged(params)
+        return network(network.inputs(observation))
 
     def act(self, params: PyTree, observation: jax.Array, key: jax.Array, legal_action_mask: jax.Array) -> Action:
         """Samples from the policy."""
@@ -217,7 +221,7 @@ class PPO:
             advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
         )  # fmt: skip
         flat: Batch = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), rows)
-        return flat
+        return flat._replace(inputs=self._merged(params).inputs(flat.inputs))
 
     def _step(self, state: State, batch: Batch, learning_rate: jax.Array) -> tuple[State, Losses]:
         """One gradient step on one minibatch."""
@@ -259,7 +263,7 @@ class PPO:
 
     def _loss(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[jax.Array, Losses]:
         c = self.config
-        outputs, value = self._outputs(params, batch.observation)
+        outputs, value = self._merged(params)(batch.inputs)
         losses = ppo_losses(
             self.head.log_prob(outputs, batch.legal, batch.raw), self.head.entropy(outputs, batch.legal), value, batch, total,
             clip=c.clip, value_clip=c.value_clip, value_weight=c.value_weight, entropy_weight=c.entropy_weight,

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 class Batch(NamedTuple):
     """Rows of experience, all ``[B, ...]``."""
 
-    observation: jax.Array
+    inputs: jax.Array
+    """What the network reads of the observations."""
     raw: jax.Array
     """What the head drew (see ``distributions.Sample``)."""
     legal: jax.Array

@@ -18,14 +18,18 @@ class ActorCritic(nnx.Module):
     def __init__(
         self, observation: Observation, outputs: int, kind: str, hidden: Sequence[int], activation: str, shared: bool, *, rngs: nnx.Rngs
     ) -> None:
-        body: Any = torso(observation, kind, hidden, activation, rngs=rngs)
+        body = torso(observation, kind, hidden, activation, rngs=rngs)
         self.body = body
         self.value_body: Any = None if shared else torso(observation, kind, hidden, activation, rngs=rngs)
         self.actor = nnx.Linear(body.features, outputs, kernel_init=orthogonal(0.01), rngs=rngs)
         self.critic = nnx.Linear(body.features, 1, kernel_init=orthogonal(1.0), rngs=rngs)
 
-    def __call__(self, observation: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """``[B, ...] → outputs [B, K], value [B]``."""
-        features = self.body(observation)
-        value_features = features if self.value_body is None else self.value_body(observation)
+    def inputs(self, observation: jax.Array) -> jax.Array:
+        """``[B, ...]``: what the bodies read of an observation; no parameters are needed."""
+        return self.body.inputs(observation)
+
+    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What `inputs` gives, ``[B, ...]``, to action outputs ``[B, K]`` and value ``[B]``."""
+        features = self.body.on_inputs(inputs)
+        value_features = features if self.value_body is None else self.value_body.on_inputs(inputs)
         return self.actor(features), self.critic(value_features)[:, 0]

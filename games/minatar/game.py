@@ -79,7 +79,9 @@ class MinAtar:
             name=f"minatar/{self.name}",
             version=f"pgx-{self._env.version}",
             players=1,
-            observation=Observation(state.observation.shape, "bool", "grid", tuple(game["channels"])),
+            observation=Observation(
+                state.observation.shape, "bool", "grid", tuple(game["channels"]), tuple(tuple(region) for region in game["regions"])
+            ),
             actions=Discrete(meanings),
             decisions_per_second=float(game["decisions_per_second"]),
             turn_based=False,

@@ -7,6 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlhf_games.core.threefry import write_out_on_cpu
+
+write_out_on_cpu()
+
 
 def step_key(seed: Any, t: Any) -> jax.Array:
     """The key for time ``t`` of the episode ``seed``: ``fold_in(key(seed), t)``; ``t = 0`` is for ``init``.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Layout: TypeAlias = Literal["vector", "grid", "image"]
+Region: TypeAlias = tuple[int, int, int, int]
+"""First row, last row, first column and last column of a part of a grid, ends included."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,15 @@ class Observation:
     layout: Layout
     channels: tuple[str, ...] = ()
     """Meaning of each channel of a grid, or of each feature of a vector; may be empty."""
+    regions: tuple[Region, ...] = ()
+    """Of a grid: for each channel where it can ever be other than 0, by the rules; empty: anywhere. Networks leave the rest out."""
+
+    def __post_init__(self) -> None:
+        if not self.regions:
+            return
+        if self.layout != "grid" or len(self.regions) != self.shape[-1]:
+            raise ValueError(f"regions are one per channel of a grid; got {len(self.regions)} for a {self.layout} of shape {self.shape}")
+        height, width = self.shape[:2]
+        for top, bottom, left, right in self.regions:
+            if not (0 <= top <= bottom < height and 0 <= left <= right < width):
+                raise ValueError(f"region {(top, bottom, left, right)} does not lie in a grid of {height} rows and {width} columns")

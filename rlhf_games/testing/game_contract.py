@@ -156,6 +156,21 @@ def _arrays_are_right(subject: GameSubject) -> None:
             assert np.isfinite(timestep.observation).all(), f"{where} the observation has entries that are not finite"
 
 
+def _regions_hold(subject: GameSubject) -> None:
+    seen = subject.game.spec.observation
+    if not seen.regions:
+        return
+    outside = np.ones(seen.shape, bool)
+    for channel, (top, bottom, left, right) in enumerate(seen.regions):
+        outside[top : bottom + 1, left : right + 1, channel] = False
+    for episode in (*subject.episodes, *subject.batch.episodes):
+        stray = np.argwhere(np.stack([timestep.observation != 0 for timestep in episode.steps]) & outside)
+        if len(stray):
+            t, _, row, column, channel = stray[0].tolist()
+            where = f"at step {t} of seed {episode.seed} channel {channel} is set in row {row}, column {column}"
+            raise AssertionError(f"{where}, outside its region {seen.regions[channel]}")
+
+
 def _starts_are_fresh(subject: GameSubject) -> None:
     for episode in subject.episodes:
         first = episode.steps[0]
@@ -319,6 +334,7 @@ GAME_RULES: tuple[Rule[GameSubject], ...] = (
     Rule("spec", "the description is complete and its shapes, names and numbers fit together", _spec_is_sane),
     Rule("keys", "keys, buttons and the idle action mean actions that exist", _keys_are_valid),
     Rule("arrays", "time steps have the shapes and dtypes of the description and finite numbers", _arrays_are_right),
+    Rule("regions", "each channel of a grid is 0 outside the region where it is said to be", _regions_hold),
     Rule("start", "an episode starts with reward 0 and is not over", _starts_are_fresh),
     Rule("masks", "who acts fits the kind of game, and has at least one legal action", _masks_allow_something),
     Rule("determinism", "the same seed and actions play the same game", _same_seed_same_game),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from flax import nnx
 
 from rlhf_games.core.spaces import Layout, Observation
-from rlhf_games.learning.networks import GridCNN, as_float, orthogonal, torso
+from rlhf_games.learning.networks import DenseBody, GridCNN, as_float, live_entries, orthogonal, torso
 
 
 def test_pixels_are_scaled_and_nothing_else() -> None:
@@ -46,6 +48,51 @@ def test_grid_patches_are_a_convolution() -> None:
     conv = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     expected = network.dense(nnx.relu(conv))
     np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-5)
+
+
+REGIONS = ((0, 0, 0, 2), (1, 2, 1, 1))
+
+
+def test_live_entries_by_hand() -> None:
+    """A grid of 3 × 3 cells with 2 channels: the first row of channel 0, two cells of the middle column of channel 1."""
+    observation = Observation((3, 3, 2), "bool", "grid", (), REGIONS)
+    assert live_entries(observation).tolist() == [0, 2, 4, 9, 15]
+    assert live_entries(Observation((3, 3, 2), "bool", "grid")).tolist() == list(range(18))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
+def test_leaving_dead_entries_out_changes_nothing(dtype: str) -> None:
+    """The same weights with rows of zeros for the entries left out give the same features, and their gradient there would be 0."""
+    observation = Observation((3, 3, 2), dtype, "grid", (), REGIONS)
+    live = live_entries(observation)
+    small = DenseBody(observation, (8, 4), "tanh", rngs=nnx.Rngs(0))
+    whole = DenseBody(Observation((3, 3, 2), dtype, "grid"), (8, 4), "tanh", rngs=nnx.Rngs(1))
+    weights = np.zeros((18, 8), np.float32)
+    weights[live] = small.layers.layers[0].kernel[...]
+    whole.layers.layers[0].kernel[...] = jnp.asarray(weights)
+    whole.layers.layers[1].kernel[...] = small.layers.layers[1].kernel[...]
+    seen = np.zeros((5, 18), dtype)
+    seen[:, live] = np.random.default_rng(0).integers(0, 2, (5, len(live)))
+    boards = jnp.asarray(seen.reshape(5, 3, 3, 2))
+    np.testing.assert_allclose(small(boards), whole(boards), rtol=1e-6)
+    np.testing.assert_array_equal(small.inputs(boards), seen[:, live])
+    gradient = nnx.grad(lambda body: jnp.sum(jnp.square(body(boards))))(whole)["layers"]["layers"][0]["kernel"][...]
+    assert not np.delete(gradient, live, axis=0).any()
+    assert np.abs(gradient[live]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("observation", "says"),
+    [
+        (lambda: Observation((3, 3, 2), "bool", "grid", (), ((0, 0, 0, 2),)), "one per channel of a grid"),
+        (lambda: Observation((4,), "float32", "vector", (), ((0, 0, 0, 0),) * 4), "one per channel of a grid"),
+        (lambda: Observation((3, 3, 1), "bool", "grid", (), ((0, 3, 0, 2),)), "does not lie in a grid of 3 rows"),
+        (lambda: Observation((3, 3, 1), "bool", "grid", (), ((2, 1, 0, 2),)), "does not lie in a grid"),
+    ],
+)
+def test_impossible_regions_are_refused(observation: Callable[[], Observation], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        observation()
 
 
 def test_orthogonal_weights_are_orthogonal() -> None:

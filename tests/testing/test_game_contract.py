@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rlhf_games.core.session import DeviceSession
+from rlhf_games.core.spaces import Observation
 from rlhf_games.testing import GAME_RULES, IDENTITY_PROBES, ONE_STEP_PROBES, GameSubject, Probe, check_game, verdicts
 from rlhf_games.testing.probes import (
     ActionReward,
@@ -135,6 +136,18 @@ class Chanceless(Walk):
         return jax.nn.one_hot(t % self.size, self.size)
 
 
+class Stray(Walk):
+    """A grid of one row, said to be set in its first two cells only."""
+
+    @property
+    def spec(self) -> Any:
+        return dataclasses.replace(super().spec, observation=Observation((1, self.size, 1), "float32", "grid", (), ((0, 0, 0, 1),)))
+
+    def timestep(self, state: Any) -> Any:
+        seen = super().timestep(state)
+        return seen._replace(observation=seen.observation.reshape(1, 1, self.size, 1))
+
+
 BROKEN: list[tuple[str, str, type[Walk]]] = [
     ("spec", "family/game", described(name="walk")),
     ("spec", "aim is empty", described(aim=" ")),
@@ -147,6 +160,7 @@ BROKEN: list[tuple[str, str, type[Walk]]] = [
     ("arrays", "reward is float16", stepping(lambda t: t._replace(reward=t.reward.astype(jnp.float16)))),
     ("arrays", "reward is [nan]", stepping(lambda t: t._replace(reward=t.reward * jnp.nan))),
     ("arrays", "observation is float32(1, 3)", stepping(lambda t: t._replace(observation=t.observation[:, 1:]))),
+    ("regions", "outside its region (0, 0, 0, 1)", Stray),
     ("start", "starts with reward [1.]", stepping(lambda t: t._replace(reward=t.reward * 0 + 1))),
     ("masks", "has no legal action", stepping(lambda t: t._replace(legal_action_mask=t.legal_action_mask & False))),
     ("masks", "0 seats act", stepping(lambda t: t._replace(acting=t.acting & False))),
