@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlhf_games import workspace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rlhf_games.arena.reel import Reel
     from rlhf_games.arena.view import View
     from rlhf_games.feedback.store import Store
+    from rlhf_games.replay.replay import Replay
 
 
 class _Parts(NamedTuple):
@@ -55,8 +57,8 @@ def open_watch(target: Target, person: Person) -> View:
     return OpeningView("Watch", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 
 
-def open_ask(target: Target, person: Person) -> View:
-    """Questions to the agent."""
+def open_ask(target: Target, person: Person, about_last: Future[Replay] | None = None) -> View:
+    """Questions to the agent; ``about_last``: an episode at whose last decision it opens, once it is stored."""
     from rlhf_games.arena.asking import AskSession
     from rlhf_games.arena.opening_view import OpeningView
 
@@ -67,7 +69,8 @@ def open_ask(target: Target, person: Person) -> View:
 
         parts = _parts(target)
         remarks = Remarks(parts.store, person.annotator, parts.writer)
-        return AskSession(parts.episodes, _reel(parts, target.game), parts.minds, remarks, _fresh(parts), parts.end)
+        at = None if about_last is None else (about_last.result().id, about_last.result().length - 1)
+        return AskSession(parts.episodes, _reel(parts, target.game), parts.minds, remarks, _fresh(parts), parts.end, at=at)
 
     def then(session: AskSession) -> View:
         from rlhf_games.arena.ask_view import AskView

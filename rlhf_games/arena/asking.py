@@ -50,10 +50,12 @@ class AskSession(Browser):
         close: Callable[[], None],
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        at: tuple[str, int] | None = None,
     ) -> None:
-        """As in `Browser`."""
+        """As in `Browser`; ``at``: the replay and the decision to begin with; None: the newest episode."""
         super().__init__(episodes, reel, minds, fresh, close, now)
         self.remarks = remarks
+        self._at = at
         self._now, self._wall = now, wall
         self.playback = Playback(now)
         """Of the two branches of a what-if."""
@@ -155,6 +157,13 @@ class AskSession(Browser):
         self.head.seek(t, self.reel.limit)
         self._arrive()
 
+    def begin(self) -> None:
+        """Opens the episode that is to be asked about first."""
+        if self._at is None:
+            super().begin()
+        else:
+            self.show(self._at[0])
+
     def play_fresh(self) -> None:
         """A new game of the newest policy; it is opened once it is played."""
         self.notice = self.minds.problem
@@ -246,10 +255,20 @@ class AskSession(Browser):
         """Takes in what was said, and notes what is being looked at."""
         self.remarks.tick()
         super().go_on()
+        if self._at is not None and self.reel.replay_id:
+            self._go_there(*self._at)
         if self.fork is not None:
             self.playback.tick()
         self._dwell()
         self._look()
+
+    def _go_there(self, replay_id: str, t: int) -> None:
+        """To where the person wants to begin, as soon as it is played that far; not where they have gone elsewhere meanwhile."""
+        if self.reel.replay_id != replay_id or self.head.t:
+            self._at = None
+        elif self.reel.limit >= t:
+            self.seek(t)
+            self._at = None
 
     def show(self, replay_id: str) -> None:
         """Opens an episode; every question about the last one is over."""

@@ -63,6 +63,10 @@ class Browser:
         if self.episodes.listed:
             self.show(self.episodes.listed[0].id)
 
+    def begin(self) -> None:
+        """Opens what is shown first."""
+        self.newest()
+
     def play_fresh(self) -> None:
         """A new game of the newest policy; it is shown once it is played."""
         if self.minds.newest is not None:
@@ -98,7 +102,7 @@ class Browser:
         self.reel.near = self.head.t
         self.reel.tick()
         if not self.reel.replay_id and self.minds.looked:
-            self.newest()
+            self.begin()
         spec = self.reel.spec
         if spec is None or self.reel.phase != "ready":
             self.head.tick(0.0, 1)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Evaluation, Takeover
@@ -28,6 +28,7 @@ State: TypeAlias = Literal["sending", "stored", "failed", "leaving", "gone"]
 MILD, STRONG = 0.5, 1.0
 """Sizes of an evaluation."""
 _RETRY_SECONDS = 2.0
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -76,9 +77,14 @@ class CoachLog:
         self.version += 1
         self._submit(lambda: self._write(mark, replay, instead), lambda answer_id: self._stored(mark, answer_id), mark)
 
-    def keep(self, episode: str, replay: Future[Replay]) -> None:
-        """Stores an episode as far as it was played."""
-        self._submit(lambda: self._store.grow_episode(episode, replay.result()), lambda _: None, None)
+    def keep(self, episode: str, replay: Future[Replay]) -> Future[Replay]:
+        """Stores an episode as far as it was played; the future is done when it is on the disk."""
+
+        def work() -> Replay:
+            self._store.grow_episode(episode, replay.result())
+            return replay.result()
+
+        return self._submit(work, lambda _: None, None)
 
     def undo(self) -> None:
         """Takes back the newest mark of this session, or of an earlier one; as often as it is called."""
@@ -144,8 +150,10 @@ class CoachLog:
 
     # Back from the worker
 
-    def _submit(self, work: Callable[[], Any], then: Callable[[Any], None], mark: Mark | None) -> None:
-        self._jobs.append((self._worker.submit(work), work, then, mark))
+    def _submit(self, work: Callable[[], T], then: Callable[[T], None], mark: Mark | None) -> Future[T]:
+        job = self._worker.submit(work)
+        self._jobs.append((job, work, then, mark))
+        return job
 
     def _again(self) -> None:
         failed, self._failed = self._failed, []

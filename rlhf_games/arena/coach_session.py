@@ -160,6 +160,14 @@ class CoachSession:
         if self.phase == "playing":
             self._stop("paused")
 
+    def stand_still(self) -> Future[Replay] | None:
+        """Stops, so that the last decision can be asked about: the episode so far, once it is stored; None: no decision yet."""
+        if self.phase not in ("playing", "paused", "over") or not self.decisions:
+            self._say("There is nothing to ask about yet: wait until the agent has done something.")
+            return None
+        self.lose_focus()
+        return self.log.keep(self.name, self._replay())
+
     def change_speed(self, faster: bool) -> None:
         """The next slower or faster of the speeds."""
         self.speed = next_speed(self.speed, faster)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from rlhf_games.arena.ask_task import open_ask
 from rlhf_games.arena.games import about
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command
@@ -55,7 +57,8 @@ def open_coach(target: Target, person: Person, hand_back: float = HAND_BACK) -> 
     def then(session: CoachSession) -> View:
         from rlhf_games.arena.coach_view import CoachView
 
-        return CoachView(session, person.keymap, *about(session.spec.name), Headway(target))
+        ask = partial(open_ask, target, person)
+        return CoachView(session, person.keymap, *about(session.spec.name), Headway(target), ask=ask)
 
     return OpeningView("Coach", "Loading the agent…", worker.submit(load), then, lambda session: session.close())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from pygame import Rect
 
@@ -19,8 +20,9 @@ from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
-from rlhf_games.arena.view import Next
+from rlhf_games.arena.view import Next, View
 from rlhf_games.core.spaces import Discrete
+from rlhf_games.replay.replay import Replay
 
 COMMANDS = (
     Command("praise", ("+", "=", "[+]", "pad:y"), "that was good"),
@@ -32,6 +34,7 @@ COMMANDS = (
     Command("restart", ("r",), "another episode"),
     Command("slower", ("[",), "slower"),
     Command("faster", ("]",), "faster"),
+    Command("ask", ("a",), "stop, and ask why it did that"),
 )
 VALUES = {"praise": MILD, "strong_praise": STRONG, "scold": -MILD, "strong_scold": -STRONG}
 _SIDE, _RIBBON, _GAP = 340, 116, 16
@@ -50,11 +53,12 @@ class CoachView(SessionView[CoachSession]):
         aim: str,
         headway: Headway | None = None,
         now: Callable[[], float] = time.monotonic,
+        ask: Callable[[Future[Replay]], View] | None = None,
     ) -> None:
-        """``headway``: of the run."""
+        """``headway``: of the run; ``ask``: the view in which the last decision of an episode is asked about."""
         super().__init__(session, headway)
         self.title = f"Coach {title}"
-        self._name, self._aim, self._keymap, self._now = title, aim, keymap, now
+        self._name, self._aim, self._keymap, self._now, self._ask = title, aim, keymap, now, ask
         self._still = 0
         """Frames in which the game stood still: what is painted over the picture then must be painted away."""
 
@@ -99,6 +103,9 @@ class CoachView(SessionView[CoachSession]):
                 session.restart()
             case "slower" | "faster":
                 session.change_speed(name == "faster")
+            case "ask" if self._ask is not None:
+                stored = session.stand_still()
+                return None if stored is None else self._ask(stored)
         return None
 
     def focus(self, gained: bool) -> None:
@@ -132,7 +139,8 @@ class CoachView(SessionView[CoachSession]):
         words = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.AMBER, "center", pen.area.w))
         names = [("praise", "good"), ("scold", "bad"), ("strong_praise", "very good"), ("strong_scold", "very bad")]
-        names += [("undo", "take back"), ("pause", "pause"), ("restart", "anew"), ("slower", "slower"), ("faster", "faster")]
+        names += [("undo", "take back"), ("ask", "ask why"), ("pause", "pause"), ("restart", "anew")]
+        names += [("slower", "slower"), ("faster", "faster")]
         footer(canvas, areas.footer, self.commands, names)
 
     def _paint_heading(self, pen: Pen) -> None:

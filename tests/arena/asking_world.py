@@ -174,9 +174,9 @@ class World(NamedTuple):
     """Does everything but the reading of episodes."""
     writer: Any
 
-    def ask(self) -> AskSession:
+    def ask(self, at: tuple[str, int] | None = None) -> AskSession:
         parts = self._parts()
-        return AskSession(parts[0], self._reel(), parts[1], self.remarks(), self.fresh(), lambda: None, self.clock, self.clock)
+        return AskSession(parts[0], self._reel(), parts[1], self.remarks(), self.fresh(), lambda: None, self.clock, self.clock, at)
 
     def watch(self) -> WatchSession:
         parts = self._parts(by_an_agent)

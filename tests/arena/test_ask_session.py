@@ -47,6 +47,26 @@ def test_the_newest_episode_is_opened_and_thought_about(asking: AskSession, worl
     assert rows(world.store, "evaluation", "advice") == [], "after the last decision there is nothing to say"
 
 
+def test_it_opens_where_somebody_wants_to_ask(world: World) -> None:
+    oldest = walk_replay(world.game, 0, at=10.0)
+    session = world.ask((oldest.id, 23))
+    settle(session, lambda: session.t == 23)
+    assert (session.reel.replay_id, session.t) == (oldest.id, 23)
+    session.move(-5)
+    settle(session)
+    assert session.t == 18, "and lets them go on"
+    session.close()
+
+
+def test_who_goes_elsewhere_is_left_there(world: World) -> None:
+    session = world.ask((walk_replay(world.game, 0, at=10.0).id, 23))
+    settle(session, lambda: session.reel.phase == "ready", ticks=3)
+    session.newest()
+    settle(session)
+    assert (session.reel.replay_id, session.t) == (walk_replay(world.game, 2, at=12.0).id, 0)
+    session.close()
+
+
 def test_marks_and_lessons_are_rows_about_that_decision(asking: AskSession, world: World, clock: Time) -> None:
     asking.move(7)
     settle(asking, ticks=2)

@@ -253,6 +253,15 @@ def test_a_chord_counts_once_when_it_is_let_go() -> None:
     assert pick.press(Press("space", False), chords) is None, "went down before anything was asked"
 
 
+def test_what_led_here_does_not_run_on_unseen(advising: tuple[App, AdviseView]) -> None:
+    app, view = advising
+    press(app, pygame.K_TAB)
+    assert view.session.lead_from is not None
+    pygame.event.post(pygame.Event(pygame.WINDOWFOCUSLOST))
+    pump(app)
+    assert view.session.lead_from is None, "the still that is asked about is seen again"
+
+
 # Watch
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pygame
@@ -16,8 +17,10 @@ from rlhf_games.arena.coach_log import Mark
 from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
 from rlhf_games.arena.coach_view import CoachView
 from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.menu_view import MenuView
 from rlhf_games.feedback.answers import Evaluation, Takeover
 from rlhf_games.feedback.store import Store
+from rlhf_games.replay.replay import Replay
 
 from .coaches import LEFT, RIGHT, Coached
 from .conftest import Time, press, pump
@@ -50,6 +53,34 @@ def window(store: Store, clock: Time, show: Callable[..., App]) -> Window:
     coached = Coached(store, clock)
     view = CoachView(coached.session, Keymap(), "Line", "Go right.", now=clock)
     return Window(coached, show(view, clock, (960, 640)))
+
+
+def test_the_live_agent_is_asked_about_its_last_decision(store: Store, clock: Time, show: Callable[..., App]) -> None:
+    coached, asked = Coached(store, clock), list[Future[Replay]]()
+
+    def ask(stored: Future[Replay]) -> MenuView:
+        asked.append(stored)
+        return MenuView("Ask", "", list, Keymap())
+
+    window = Window(coached, show(CoachView(coached.session, Keymap(), "Line", "", now=clock, ask=ask), clock, (960, 640)))
+    window.run(0.2)
+    press(window.app, pygame.K_a, text="a")
+    assert asked == [], "nothing was decided yet"
+    coached.session.start()
+    window.run(0.5)
+    press(window.app, pygame.K_a, text="a")
+    assert window.app.view is not None
+    assert window.app.view.title == "Ask"
+    [stored] = asked
+    assert store.replay(stored.result().id).length == coached.session.decisions > 2
+    window.run(1.0)
+    press(window.app, pygame.K_ESCAPE)
+    window.run(0.5)
+    assert coached.session.phase == "paused", "it waits until the person says so"
+    assert coached.session.decisions == stored.result().length
+    press(window.app, pygame.K_p, text="p")
+    window.run(0.5)
+    assert coached.session.decisions > stored.result().length, "the same episode goes on"
 
 
 def marks(store: Store) -> list[Any]:

@@ -41,7 +41,7 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
             return store.answers(kinds=(kind,)).answers
 
     with desktop.program("coach", str(run), "--annotator", "ann") as process:
-        desktop.until(lambda: bool(said("evaluation")), process, lambda: desktop.press("a", "equal"))
+        desktop.until(lambda: bool(said("evaluation")), process, lambda: desktop.press("x", "equal"))
         desktop.until(lambda: bool(said("takeover")), process, lambda: take_over(desktop))
         desktop.press("shift+minus")
         strong = Evaluation(-1.0)
@@ -50,6 +50,13 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
         desktop.until(lambda: strong not in {answer.value for answer in said("evaluation")}, process)
         publish_fresh(run, "minatar/freeway", 2)
         time.sleep(4.0)
+        desktop.press("a")
+        desktop.until(
+            lambda: bool(said("question")), process, lambda: time.sleep(1.0)
+        )  # Ask stands at the last decision: that is a question
+    [question] = said("question")
+    with Store.open(run) as store:
+        assert question.step == store.replay(question.replay_id or "").length - 1
     game = load_game("minatar/freeway")
     assert {answer.value for answer in said("evaluation")} == {Evaluation(0.5)}
     [takeover, *_] = said("takeover")

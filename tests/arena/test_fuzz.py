@@ -15,8 +15,10 @@ from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.menu_view import Entry, MenuView
+from rlhf_games.arena.name_view import NameView
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
+from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
 
@@ -150,6 +152,20 @@ def test_the_player_survives(store: Store, clock: Time, show: Any, monkeypatch: 
         assert replay.length == answer.value.length <= 15
         times = [time for time, _, _ in replay.key_events]
         assert times == sorted(times)
+
+
+def test_the_question_for_a_name_survives(clock: Time, show: Any, monkeypatch: Any) -> None:
+    chance, said = random.Random(6), list[str]()
+
+    def then(name: str) -> list[Any]:
+        said.append(name)
+        raise UserError("say it again")
+
+    view = NameView("login", Keymap(), then)
+    monkeypatch.setattr(view, "back", lambda: None)
+    storm(show(view, clock), clock, chance)
+    assert len(said) > 100
+    assert len(view.name) <= 100
 
 
 def test_menus_survive(clock: Time, show: Any, monkeypatch: Any) -> None:
