@@ -184,7 +184,7 @@ class CoachView(SessionView[CoachSession]):
             case "paused":
                 notice(pen, "Paused", f"{pause.upper()} goes on." if pause else "Click “pause” to go on.")
             case "over":
-                notice(pen, "Game over", "The next one begins in a moment. You can still judge the end.")
+                notice(pen, "Game over", "You can still judge its end.")
 
     def _paint_driver(self, pen: Pen) -> None:
         words, colour = ("● YOU", theme.AMBER) if self.session.driver == "you" else ("▶ AGENT", theme.BLUE)

@@ -122,7 +122,7 @@ def _tasks(target: Target, person: Person, store: str | Path) -> View:
     from rlhf_games.arena.menu_view import Entry, MenuView
 
     lookout = Lookout([target])
-    title, aim = about(target.game) if target.game else ("", "")
+    title = about(target.game)[0] if target.game else ""
 
     def entries() -> Sequence[Entry]:
         seen = lookout.look(target)
@@ -139,7 +139,8 @@ def _tasks(target: Target, person: Person, store: str | Path) -> View:
             if task.offered(target)
         ]
         if title:
-            found.append(Entry(f"Play {title}", f"Show the run how it is done: {aim}", lambda: play_for(target, person), "the run's game"))
+            words = "Show the run how it is done, and rate what you played."
+            found.append(Entry(f"Play {title}", words, lambda: play_for(target, person), "the run's game"))
         return [*found, _any_game(person, store)]
 
     subtitle = f"The run {target.name}: {title}." if title else f"{target.name}. Answers go there."

@@ -36,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "study": Verb("study:RunStudy", "run games x arms x seeds and draw the table"),
     "resume": Verb("run:Resume", "go on with a run that was stopped"),
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
+    "answers": Verb("answers:Answers", "show who answered in a run or store, or write all answers down"),
     "reproduce": Verb("reproduce:Reproduce", "run a finished experiment again and compare number by number"),
     "audit": Verb("audit:Audit", "leak audit: what does a game teach an agent that is never told its score?"),
     "arena": Verb("arena:Arena", "open the window in which people judge and play"),

@@ -121,7 +121,7 @@ def test_thoughts_are_the_agents_own(breakout: Any) -> None:
     seen = tape.look(0, min(CHUNK, tape.length))
     insight = consider(breakout, seen)
     rows = seen.observation[:, 0]
-    explained = breakout.agent.explain(breakout.agent_params, rows, seen.legal[:, 0])
+    explained = breakout.agent.explain(breakout.agent_params, jax.numpy.asarray(rows), jax.numpy.asarray(seen.legal[:, 0]))
     np.testing.assert_allclose(insight.probabilities[:, 0], explained.probabilities, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(insight.value[:, 0], explained.value, rtol=1e-4, atol=1e-5)
     transition: Any = Transition(rows, seen.action[:, 0], seen.next_observation[:, 0], seen.reward[:, 0])  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import pytest
 import tyro
 
 from rlhf_games.cli.answers import Answers
+from rlhf_games.cli.main import main
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Preference
 from rlhf_games.feedback.store import QueryDraft, Store
@@ -31,7 +32,7 @@ def filled(tmp_path: Path) -> Path:
 
 
 def test_it_shows_how_far_things_are(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tyro.cli(Answers, args=[str(filled.parent)]).run() == 0
+    assert main(["answers", str(filled.parent)]) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "1 answers to queries (1 taken back), 2 queries open (0 being looked at), 0 withdrawn" in words
     assert "ann │ person │ 1" in words
