@@ -64,7 +64,8 @@ class Desktop:
 def virtual_desktop(home: Path) -> Iterator[Desktop]:
     """Starts one; settings of people go into ``home``."""
     reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    # Without -noreset the server begins anew when its last client has left, and refuses whoever comes meanwhile.
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset"]
     with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
         os.close(writing)
         with os.fdopen(reading) as pipe:

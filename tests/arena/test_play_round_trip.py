@@ -24,7 +24,7 @@ from rlhf_games.cli.main import main
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.free_standing import FreeStanding
-from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.labels import Label, LabelReader
 from rlhf_games.feedback.lessons import LessonReader
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
@@ -71,24 +71,30 @@ class Learner:
         self.lessons = LessonReader(store, game.spec)
         self.ensemble, self.params = RewardEnsemble.create(game.spec, NetworkConfig(hidden=(8,), action=True), 2, jax.random.key(0))
 
-    def push(self, kind: str, clip: Clip) -> float:
-        """How fast the reward of a clip grows along the downhill direction of the loss of all answers of a kind."""
+    def push(self, kind: str) -> tuple[Label, float]:
+        """The first label of a kind, and how fast what it calls good (better: less what it is better than) grows as its loss falls."""
         self.labels.poll()
+        label = next(label for label in self.labels.labels if label.source == kind)
         data = AnswerDataset(self.reader, self.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
-        data.update([label for label in self.labels.labels if label.source == kind])
+        data.update([label])
         rows = data.rows()[kind]
 
         def loss(members: Any) -> jax.Array:
             return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), kind, rows, 0.1, CUTS) * rows.weight)
 
         def worth(members: Any) -> jax.Array:
-            batch = self.reader.read([clip])
-            steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
-            return jnp.sum(self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps)))
+            totals = [self.reward(members, clip) for clip in label.clips]
+            return totals[0] if len(totals) == 1 else totals[0] - totals[1]
 
         downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
         parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(worth)(self.params.members))
-        return float(sum(jax.tree.leaves(parts)))
+        return label, float(sum(jax.tree.leaves(parts)))
+
+    def reward(self, members: Any, clip: Clip) -> jax.Array:
+        """The predicted reward along a clip, read and encoded by the test itself."""
+        batch = self.reader.read([clip])
+        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
+        return jnp.sum(self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps)))
 
 
 def until(app: App, there: Callable[[], bool]) -> None:
@@ -130,10 +136,9 @@ def test_what_is_played_for_a_run_teaches_it(run: Path, played: tuple[App, PlayV
             [rating] = store.answers(kinds=("rating",)).answers
             assert (rating.value, rating.annotator) == (Rating(grade), "ann")
             assert rating.replay_id is not None
-            replay, learner = store.replay(rating.replay_id), Learner(store)
-            signs[grade] = learner.push("rating", Clip((Segment(replay.id, 0, replay.length),)))
-            [label] = [label for label in learner.labels.labels if label.source == "rating"]
-            assert label.clips[0].length == LENGTH < replay.length
+            label, signs[grade] = Learner(store).push("rating")
+            assert {segment.replay_id for segment in label.clips[0].segments} == {rating.replay_id}
+            assert label.clips[0].length == LENGTH < store.replay(rating.replay_id).length
             store.retract(rating.id, "ann")
     assert signs[5] > 1e-6
     assert signs[1] < -1e-6
@@ -143,7 +148,9 @@ def test_what_is_played_for_a_run_teaches_it(run: Path, played: tuple[App, PlayV
         assert [answer.value for answer in shown] == [Demonstration(store.replay(answer.replay_id or "").length) for answer in shown]
         assert learner.lessons.poll()
         assert [lesson.answer_id for lesson in learner.lessons.lessons] == [answer.id for answer in shown]
-        assert learner.push("demonstration", Clip((Segment(shown[0].replay_id or "", 0, LENGTH),))) > 1e-6
+        label, sign = learner.push("demonstration")
+        assert sign > 1e-6
+        assert label.clips[0] == Clip((Segment(shown[0].replay_id or "", 0, LENGTH),))
         assert learner.labels.answered == store.progress().answered == 0, "nobody asked for it: no budget is used up"
 
 
