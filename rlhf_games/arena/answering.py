@@ -235,7 +235,7 @@ class AnswerSession(Generic[Value]):
             return
         self.given = max(0, self.given - 1)
         if query is None:
-            self.notice = "Taken back. That question is not asked any more."
+            self.notice = "Taken back. It is not asked again."
             return
         self.notice = ""
         if self.current is not None:
