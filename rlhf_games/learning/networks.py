@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +30,18 @@ def as_float(observation: jax.Array) -> jax.Array:
 
 
 def orthogonal(scale: float) -> nnx.Initializer:
-    """Orthogonal weights, as PPO implementations use them."""
-    return nnx.initializers.orthogonal(scale)
+    """Orthogonal weights, as PPO implementations use them.
+
+    Under ``vmap`` they are drawn one after the other. The QR decomposition of a batch waits in a thread of XLA's CPU pool for other threads
+    of that pool; two such decompositions in one program, on a machine with two cores, wait for each other for ever.
+    """
+    draw = nnx.initializers.orthogonal(scale)
+
+    def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **how: Any) -> jax.Array:
+        drawn: jax.Array = jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, **how))(key)
+        return drawn
+
+    return init
 
 
 class Body(nnx.Module):
@@ -95,7 +106,7 @@ class DenseBody(Body):
         if self.entries is None:
             return observation.reshape(rows, size)
         places = size * jnp.arange(rows)[:, None] + jnp.asarray(self.entries, jnp.int32).reshape(1, -1)
-        return observation.reshape(-1).at[places].get(mode="promise_in_bounds", indices_are_sorted=True, unique_indices=True)
+        return jnp.asarray(observation).reshape(-1).at[places].get(mode="promise_in_bounds", indices_are_sorted=True, unique_indices=True)
 
     def on_inputs(self, inputs: jax.Array) -> jax.Array:
         """``[B, live] → [B, hidden[-1]]``."""

@@ -110,7 +110,7 @@ def encoder(spec: GameSpec, config: NetworkConfig) -> Encoder:
 def example(spec: GameSpec) -> Transition:
     """One transition of zeros, for shapes."""
     observation = jnp.zeros((1, *spec.observation.shape), spec.observation.dtype)
-    action = jnp.zeros((1, *spec.actions.shape), jnp.float32 if isinstance(spec.actions, Box) else jnp.int32)
+    action = jnp.zeros((1, *spec.actions.shape), spec.actions.dtype)
     return Transition(observation, action, observation, jnp.zeros((1,), jnp.float32))
 
 
