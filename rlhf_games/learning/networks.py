@@ -38,7 +38,8 @@ def orthogonal(scale: float) -> nnx.Initializer:
     draw = nnx.initializers.orthogonal(scale)
 
     def init(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **how: Any) -> jax.Array:
-        drawn: jax.Array = jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, **how))(key)
+        alone = jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, **how))  # type: ignore[no-untyped-call]
+        drawn: jax.Array = alone(key)
         return drawn
 
     return init

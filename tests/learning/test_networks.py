@@ -101,6 +101,22 @@ def test_orthogonal_weights_are_orthogonal() -> None:
     np.testing.assert_allclose(weights.T @ weights, 4 * np.eye(5), atol=1e-5)
 
 
+def test_several_networks_at_once_are_drawn_one_after_the_other() -> None:
+    """No decomposition of a batch is left: two of them in one program have been seen to wait for each other for ever."""
+
+    def two(key: jax.Array) -> list[jax.Array]:
+        return [orthogonal(1.0)(part, (9, 4), jnp.float32) for part in jax.random.split(key)]
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    many = jax.jit(jax.vmap(two))
+    alone = [two(key) for key in keys]
+    for layer, weights in enumerate(many(keys)):
+        np.testing.assert_allclose(weights, np.stack([each[layer] for each in alone]), atol=1e-6)
+    factorised = re.findall(r"@lapack_sgeqrf_ffi\(.*?: \(tensor<([0-9x]+)xf32>", many.lower(keys).as_text())
+    assert factorised
+    assert set(factorised) == {"9x4"}
+
+
 @pytest.mark.parametrize(
     ("observation", "kind", "says"),
     [
