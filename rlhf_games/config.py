@@ -125,7 +125,7 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
         name for name, entry in known.items() if name not in mapping and entry.default is MISSING and entry.default_factory is MISSING
     ]
     if lacking:
-        named = ', '.join(_join(key, name) for name in lacking)
+        named = ", ".join(_join(key, name) for name in lacking)
         raise source.refuse(key, f"missing {named}: without a default, so it must be set here")
     hints = typing.get_type_hints(cls)
     values = {name: _convert(hints[name], value, _join(key, name), source) for name, value in mapping.items()}
