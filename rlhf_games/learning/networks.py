@@ -77,8 +77,35 @@ class MLP(nnx.Module):
         """``[B, ...] → [B, hidden[-1]]``."""
         x = as_float(x).reshape(x.shape[0], -1)
         for layer in self.layers:
-            x = self.activation(layer(x))
+            bias: Any = layer.bias
+            x = self.activation(_product(x, layer.kernel[...]) + bias[...].reshape(1, -1))
         return x
+
+
+_NARROW = 128
+"""Inputs of a dense layer up to which its gradient is quicker by `_product` (64: by a third; 400: slower)."""
+
+
+@jax.custom_vjp
+def _product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``[B, I]`` times ``[I, O]``. On CPU the gradient of a narrow kernel is quicker when ``x`` is laid out anew for it."""
+    return x @ kernel
+
+
+def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    turned = x.T
+    if jax.default_backend() == "cpu" and x.shape[1] <= _NARROW:
+        # or the product would read x across its rows
+        turned = jax.lax.optimization_barrier(turned)  # type: ignore[no-untyped-call]
+    return gradient @ kernel.T, turned @ gradient
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def live_entries(observation: Observation) -> NDArray[np.intp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import pytest
 from flax import nnx
 
 from rlhf_games.core.spaces import Layout, Observation
-from rlhf_games.learning.networks import DenseBody, GridCNN, as_float, live_entries, orthogonal, torso
+from rlhf_games.learning.networks import MLP, DenseBody, GridCNN, as_float, live_entries, orthogonal, torso
 
 
 def test_pixels_are_scaled_and_nothing_else() -> None:
@@ -49,6 +50,26 @@ def test_grid_patches_are_a_convolution() -> None:
     conv = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     expected = network.dense(nnx.relu(conv))
     np.testing.assert_allclose(network(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [7, 300])
+def test_gradients_of_dense_layers(inputs: int) -> None:
+    """Narrow and wide layers, one network and several at once: the gradient is that of the plain formula."""
+    x = jax.random.normal(jax.random.key(1), (20, inputs))
+    graph, params = nnx.split(MLP(inputs, (6, 4), "tanh", rngs=nnx.Rngs(0)))
+
+    def ours(params: Any, x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.square(nnx.merge(graph, params)(x)))
+
+    def plain(params: Any, x: jax.Array) -> jax.Array:
+        for layer in (params["layers"][0], params["layers"][1]):
+            x = jnp.tanh(x @ layer["kernel"][...] + layer["bias"][...].reshape(1, -1))
+        return jnp.sum(jnp.square(x))
+
+    two = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
+    found = jax.vmap(jax.grad(ours, argnums=(0, 1)), in_axes=(0, None))(two, x)
+    expected = jax.vmap(jax.grad(plain, argnums=(0, 1)), in_axes=(0, None))(two, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
 
 
 REGIONS = ((0, 0, 0, 2), (1, 2, 1, 1))
