@@ -6,6 +6,7 @@ A body first picks what its layers read (`Body.inputs`: no parameters, so that a
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -55,9 +56,9 @@ class Body(nnx.Module):
         """``[B, ...]`` observations to what the layers read of them, ``[B, ...]`` of the same dtype."""
         return observation
 
+    @abstractmethod
     def on_inputs(self, inputs: jax.Array) -> jax.Array:
         """``[B, ...] → [B, features]``."""
-        raise NotImplementedError
 
     def __call__(self, observation: jax.Array) -> jax.Array:
         """``[B, ...] → [B, features]``."""

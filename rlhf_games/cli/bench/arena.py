@@ -77,8 +77,8 @@ class BenchArena:
     SDL_VIDEODRIVER=x11 to have the X server in the measurement.
     """
 
-    games: tuple[str, ...] = ("minatar/breakout", "atari/pong")
-    """Whose clips are judged, one game after the other."""
+    games: tuple[str, ...] = ()
+    """Whose clips are judged, one game after the other; none: those of the experiments bench-learner and bench-atari."""
     answers: int = 40
     """Answers in each game."""
     interval: float = 1.0
@@ -98,6 +98,12 @@ class BenchArena:
     json: bool = False
     """Print one JSON object instead of a table."""
 
+    @property
+    def _games(self) -> tuple[str, ...]:
+        from rlhf_games.experiment.files import load_experiment
+
+        return self.games or tuple(load_experiment(name).game.name for name in ("bench-learner", "bench-atari"))
+
     def run(self) -> int:
         """Measures and prints; returns 0."""
         from rlhf_games.core.errors import UserError
@@ -114,13 +120,13 @@ class BenchArena:
         return 0
 
     def _measure(self, folder: Path) -> Result:
-        stores = [self._ask(game, folder / f"{number}.sqlite") for number, game in enumerate(self.games)]
+        stores = [self._ask(game, folder / f"{number}.sqlite") for number, game in enumerate(self._games)]
         first = min(_first_frame(stores[0]) for _ in range(3))
         games, plays = self._use(stores)
-        before, after = self._watch_memory(self._ask(self.games[0], folder / "memory.sqlite", self.pairs + 10))
+        before, after = self._watch_memory(self._ask(self._games[0], folder / "memory.sqlite", self.pairs + 10))
         beside: tuple[list[Game], list[Play]] = ([], [])
         if self.beside:
-            stores = [self._ask(game, folder / f"beside{number}.sqlite") for number, game in enumerate(self.games)]
+            stores = [self._ask(game, folder / f"beside{number}.sqlite") for number, game in enumerate(self._games)]
             with trainer():
                 beside = self._use(stores)
         return Result(
@@ -136,8 +142,8 @@ class BenchArena:
 
     def _use(self, stores: list[Path]) -> tuple[list[Game], list[Play]]:
         """Judges in each store and plays each game."""
-        games = [self._judge(game, store) for game, store in zip(self.games, stores, strict=True)]
-        return games, [measure_play(game, self.presses, self.interval) for game in self.games]
+        games = [self._judge(game, store) for game, store in zip(self._games, stores, strict=True)]
+        return games, [measure_play(game, self.presses, self.interval) for game in self._games]
 
     def _ask(self, name: str, path: Path, pairs: int | None = None) -> Path:
         """A store with episodes of random play and pairs of their clips."""

@@ -7,9 +7,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-_NAME = "atari/pong"
+if TYPE_CHECKING:
+    from rlhf_games.experiment.spec import Experiment
+
+_EXPERIMENT = "bench-atari"
+"""Names the game and the agent."""
 _MINIBATCHES = 4
 _PEER = (
     "stable-baselines3==2.9.2",
@@ -80,7 +84,7 @@ class BenchAtari:
         decisions = self.games * self.steps * self.updates
         speed, peer_speed = (decisions / statistics.median(found[who] for found in rounds) for who in ("ours", "peer"))
         return Result(
-            game=_NAME,
+            game=self._experiment().game.name,
             decisions_per_second=speed,
             peer_decisions_per_second=peer_speed,
             ratio=speed / peer_speed,
@@ -88,22 +92,23 @@ class BenchAtari:
             settings=settings | {"minibatch": minibatch},
         )
 
+    def _experiment(self) -> Experiment:
+        from rlhf_games.experiment.files import load_experiment
+
+        settings = {
+            "agent.config.epochs": self.epochs, "agent.config.minibatches": _MINIBATCHES,
+            "rollout.games": self.games, "rollout.steps": self.steps,
+        }  # fmt: skip
+        return load_experiment(_EXPERIMENT, [f"{name}={value}" for name, value in settings.items()])
+
     def _ours(self) -> Callable[[], float]:
         """Our loop: each call makes ``updates`` updates and returns their seconds."""
         import jax
 
-        from rlhf_games.config import from_mapping
         from rlhf_games.experiment.build import Bench
-        from rlhf_games.experiment.spec import Experiment
         from rlhf_games.reward.sources import reward_state
 
-        table: dict[str, Any] = {
-            "episode_ends": "hidden",
-            "game": {"name": _NAME, "options": {"hide_score": True}},
-            "agent": {"name": "ppo", "config": {"hidden": [512], "epochs": self.epochs, "minibatches": _MINIBATCHES, "clip": 0.1}},
-            "rollout": {"games": self.games, "steps": self.steps},
-        }
-        experiment = from_mapping(Experiment, table, "bench atari")
+        experiment = self._experiment()
         bench = Bench(experiment)
         reward = reward_state(experiment.reward, bench.model(experiment))
         learner = bench.trainer.start(0, 1)

@@ -14,7 +14,8 @@ from typing import Any
 from rlhf_games.cli.bench.peer import Measurer, Peer
 from rlhf_games.core.errors import UserError
 
-GAME = "minatar/breakout"
+EXPERIMENT = "bench-learner"
+"""Names the game and the agent."""
 GAMES, STEPS, EPOCHS, MINIBATCHES = 64, 128, 4, 8
 MEMBERS = 3
 PEER_NETWORK = (64, 64)
@@ -113,14 +114,17 @@ def ours_ready(settings: dict[str, Any], updates: int) -> Callable[[], float]:
 
     from rlhf_games import workspace
     from rlhf_games.core.game import DeviceGame
+    from rlhf_games.experiment.files import load_experiment
     from rlhf_games.experiment.trainer import DeviceTrainer
     from rlhf_games.reward.ensemble import RewardEnsemble
     from rlhf_games.reward.networks import NetworkConfig
     from rlhf_games.reward.sources import SourceWeights, reward_state
 
-    game = workspace.load_game(GAME)
+    experiment = load_experiment(EXPERIMENT)
+    game = workspace.load_game(experiment.game.name, experiment.game.options)
     assert isinstance(game, DeviceGame)
-    agent = workspace.load_agent("ppo", {**settings, "epochs": EPOCHS, "minibatches": MINIBATCHES})
+    config = {**experiment.agent.config, **settings, "epochs": EPOCHS, "minibatches": MINIBATCHES}
+    agent = workspace.load_agent(experiment.agent.name, config)
     ensemble, params = RewardEnsemble.create(game.spec, NetworkConfig(), MEMBERS, jax.random.key(1))
     trainer = DeviceTrainer(game, agent, ensemble, games=GAMES, steps=STEPS, hide_ends=False)
     reward = reward_state(SourceWeights(learned=1.0), params)
