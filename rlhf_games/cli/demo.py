@@ -125,3 +125,4 @@ def _tell(outcome: Outcome, out: Path) -> None:
     console.print(
         f"\n{outcome.seconds:.0f} s for {len(outcome.results)} agents; another seed: rlhf-games demo --seed {outcome.experiment.seed + 1}"
     )
+    console.print("an agent to watch, ask and coach: rlhf-games run demo, and beside it or afterwards rlhf-games arena")

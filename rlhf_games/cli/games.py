@@ -57,11 +57,12 @@ def as_mapping(card: Card) -> dict[str, str | int]:
 
 
 def _print_table(found: list[Card]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    from rlhf_games.cli.tables import table_console
+
+    console = table_console()
     for family, members in groupby(found, key=lambda card: card.family):
         group = list(members)
         title = Text.assemble((family, "bold"), f"  {len(group)} {group[0].kind} game{'s' if len(group) > 1 else ''}")

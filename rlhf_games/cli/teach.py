@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class Teach:
             except ValueError as error:
                 raise UserError(f"--annotator: {error}") from error
             watch = self._evaluator(store, annotator).watch if self.evaluate else None
+            until = f"after {self.idle:g} s without a question" if self.idle else "with Ctrl-C"
+            print(f"{annotator} answers the questions of {store.name}, and those to come; it stops {until}", file=sys.stderr)
             with _stop_signal() as stop:
                 count = self._answer(store, teacher, watch, stop)
         print(f"{annotator} gave {count} answers to {store.name}")
