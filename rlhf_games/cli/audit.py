@@ -109,7 +109,7 @@ def _print(verdicts: Sequence[Verdict]) -> None:
     import numpy as np
     from rich.table import Table
 
-    from rlhf_games.cli.tables import table_console
+    from rlhf_games.cli.console import wide_console
 
     listing = Table(title="mean true return")
     for name in ("game", "episode ends", *verdicts[0].scores, "best control"):
@@ -117,7 +117,7 @@ def _print(verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
         share = "?" if verdict.share is None else f"{verdict.share:.0%} of true"
         listing.add_row(verdict.game, verdict.ends, *(f"{np.mean(runs):.2f}" for runs in verdict.scores.values()), share)
-    console = table_console()
+    console = wide_console()
     console.print(listing)
     for verdict in verdicts:
         console.print(verdict.words, highlight=False, soft_wrap=True)

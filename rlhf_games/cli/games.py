@@ -60,9 +60,9 @@ def _print_table(found: list[Card]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rlhf_games.cli.tables import table_console
+    from rlhf_games.cli.console import wide_console
 
-    console = table_console()
+    console = wide_console()
     for family, members in groupby(found, key=lambda card: card.family):
         group = list(members)
         title = Text.assemble((family, "bold"), f"  {len(group)} {group[0].kind} game{'s' if len(group) > 1 else ''}")

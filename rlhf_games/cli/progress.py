@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rlhf_games.cli.console import wide_console
+
 if TYPE_CHECKING:
     from rlhf_games.experiment import loop, spec
     from rlhf_games.experiment.study import Cell, Study
@@ -85,12 +87,12 @@ class StudyProgress:
 @contextmanager
 def study_progress(study: Study, console: Console | None = None) -> Iterator[StudyProgress]:
     """Live bars for a study."""
-    with Progress(*_COLUMNS, console=console or Console(stderr=True)) as bar:
+    with Progress(*_COLUMNS, console=console or wide_console(stderr=True)) as bar:
         yield StudyProgress(bar, study)
 
 
 @contextmanager
 def run_progress(experiment: spec.Experiment, console: Console | None = None) -> Iterator[RunProgress]:
     """A live bar; plain lines where the output is no terminal."""
-    with Progress(*_COLUMNS, console=console or Console(stderr=True)) as bar:
+    with Progress(*_COLUMNS, console=console or wide_console(stderr=True)) as bar:
         yield RunProgress(bar, experiment)

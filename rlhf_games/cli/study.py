@@ -49,12 +49,12 @@ def _run(study: Study, folder: Path) -> bool:
 
 
 def _show(study: Study, folder: Path) -> None:
-    from rlhf_games.cli.tables import table_console
+    from rlhf_games.cli.console import wide_console
     from rlhf_games.experiment.figures import png, ratio_plot
     from rlhf_games.experiment.study import analyse, read_results
     from rlhf_games.files import write_atomically
 
-    console = table_console()
+    console = wide_console()
     results = read_results(study, folder)
     if results["missing"]:
         console.print(f"{results['missing']} runs are still to come; only whole games are shown")

@@ -1,4 +1,4 @@
-"""Where the command line prints its tables."""
+"""Where the command line prints its tables and bars."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _WIDE = 140
 """Columns of a pipe or a log file, which say none themselves."""
 
 
-def table_console() -> Console:
-    """Standard output; where it is no terminal, wide enough for tables to keep their words (COLUMNS says otherwise)."""
-    console = Console()
+def wide_console(stderr: bool = False) -> Console:
+    """Standard output (or error); where it is no terminal, wide enough for tables and bars to keep their words (COLUMNS says otherwise)."""
+    console = Console(stderr=stderr)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = max(console.width, _WIDE)
     return console
