@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -261,3 +262,12 @@ def pump(app: App, frames: int = 1) -> None:
         app.take(event)
     for _ in range(frames):
         app.frame()
+
+
+def until(app: App, there: Callable[[], bool]) -> None:
+    """Frames until something holds that other threads bring about."""
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline, "nothing came of it"
+        pump(app)
+        time.sleep(0.005)

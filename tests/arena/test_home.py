@@ -24,7 +24,7 @@ from rlhf_games.arena.waiting import KINDS, Lookout, Waiting
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.store import QueryDraft, Store
 
-from .conftest import Manual, Time, press, pump
+from .conftest import Manual, Time, press, pump, until
 
 
 def make_run(folder: Path, age: float, game: str = "minatar/breakout") -> Path:
@@ -141,6 +141,16 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return settings_folder()
 
 
+def titles_on_the_way_out(app: App) -> list[str]:
+    """Of every view that Esc leads through."""
+    titles = []
+    while app.view is not None:
+        titles.append(app.view.title)
+        press(app, pygame.K_ESCAPE)
+        pump(app, 2)
+    return titles
+
+
 def type_in(app: App, words: str) -> None:
     for letter in words:
         mod = pygame.KMOD_LSHIFT if letter.isupper() else 0
@@ -164,12 +174,7 @@ def test_who_one_is_is_asked_once(settings: Path, monkeypatch: pytest.MonkeyPatc
         app.close()
 
     def person_leaves(app: App) -> None:
-        titles = []
-        while app.view is not None:
-            titles.append(app.view.title)
-            press(app, pygame.K_ESCAPE)
-            pump(app, 2)
-        assert titles == ["First", "Then"]
+        assert titles_on_the_way_out(app) == ["First", "Then"]
 
     monkeypatch.setattr(App, "run", person_types)
     start.show("", make("First"), make("Then"))
@@ -198,12 +203,7 @@ def test_a_name_is_typed_in_and_what_is_none_is_refused(settings: Path, show: Ca
     press(app, pygame.K_RETURN)
     pump(app, 2)
     assert said == ["Ann B"]
-    titles = []
-    while app.view is not None:
-        titles.append(app.view.title)
-        press(app, pygame.K_ESCAPE)
-        pump(app, 2)
-    assert titles == ["First", "Then"]
+    assert titles_on_the_way_out(app) == ["First", "Then"]
     assert who("", settings) == "Ann B"
 
 
@@ -227,11 +227,3 @@ def test_every_task_has_keys_of_its_own_and_a_verb() -> None:
         assert task.words.endswith((".", "?"))
     with pytest.raises(UserError, match="judge"):
         find_task("jugde")
-
-
-def until(app: App, there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline, "nothing came of it"
-        pump(app)
-        time.sleep(0.01)

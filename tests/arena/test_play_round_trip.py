@@ -37,7 +37,7 @@ from rlhf_games.reward.networks import NetworkConfig
 from rlhf_games.rollout.device import Transition
 from rlhf_games.workspace import load_game
 
-from .conftest import press, pump
+from .conftest import press, until
 
 LENGTH = 5
 OPTIONS = {"sticky_action_prob": 0.0}
@@ -95,14 +95,6 @@ class Learner:
         batch = self.reader.read([clip])
         steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
         return jnp.sum(self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps)))
-
-
-def until(app: App, there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not there():
-        assert time.monotonic() < deadline, "nothing came of it"
-        pump(app)
-        time.sleep(0.005)
 
 
 @pytest.fixture

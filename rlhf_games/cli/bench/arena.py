@@ -18,6 +18,7 @@ import tyro
 
 from rlhf_games.cli.bench.arena_play import Play, measure_play
 from rlhf_games.cli.bench.beside import trainer
+from rlhf_games.cli.bench.frames import frame_seconds
 
 if TYPE_CHECKING:
     from rlhf_games.arena.app import App
@@ -226,17 +227,9 @@ class Person:
         from rlhf_games.arena.clock import StepClock
 
         self.app, self.view = app, view
-        self.frames: list[float] = []
+        self.frames = frame_seconds(app)
         """Seconds of work of each frame so far."""
         self._clock = StepClock(FRAMES_PER_SECOND, time.monotonic)
-        real = app.frame
-
-        def frame() -> None:
-            begin = time.perf_counter()
-            real()
-            self.frames.append(time.perf_counter() - begin)
-
-        app.frame = frame  # type: ignore[method-assign]
 
     def wait_for_pair(self) -> float:
         """Seconds until a pair is on the screen."""

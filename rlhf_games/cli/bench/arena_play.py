@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from rlhf_games.cli.bench.frames import frame_seconds
+
 if TYPE_CHECKING:
     from rlhf_games.arena.app import App
     from rlhf_games.arena.playing import PlaySession
@@ -79,16 +81,8 @@ class _Player:
 
         self._app, self._session = app, session
         self._clock = StepClock(FRAMES_PER_SECOND, time.monotonic)
-        self.frames: list[float] = []
+        self.frames = frame_seconds(app)
         """Seconds of work of each frame so far."""
-        real = app.frame
-
-        def frame() -> None:
-            begin = time.perf_counter()
-            real()
-            self.frames.append(time.perf_counter() - begin)
-
-        app.frame = frame  # type: ignore[method-assign]
         self._until(lambda: session.phase in ("ready", "playing"))
         singles = [(next(iter(chord)), action) for chord, action in session.chords(0).items() if len(chord) == 1]
         by_action = {action: key for key, action in singles if not key.startswith("pad:")}
