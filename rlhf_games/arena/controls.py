@@ -13,7 +13,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
 
 if TYPE_CHECKING:
-    from rlhf_games.arena.playroom import Moment
+    from rlhf_games.arena.moment import Moment
     from rlhf_games.core.game import GameSpec
 
 Chords: TypeAlias = dict[frozenset[str], int]

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.arena.clock import StepClock
-from rlhf_games.arena.controls import RANDOM, Chords, Controls, KeyLog
+from rlhf_games.arena.controls import Chords, Controls, KeyLog
+from rlhf_games.arena.errands import problem_words
 from rlhf_games.arena.keys import Keymap, Press
+from rlhf_games.arena.moment import Moment, Screening
 from rlhf_games.arena.playback import next_speed
-from rlhf_games.arena.playroom import Moment, Opened, Playroom, Verdict
+from rlhf_games.arena.playroom import Playroom, Verdict
 from rlhf_games.arena.work import Worker
-from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlhf_games.core.game import Game, GameSpec
@@ -50,7 +51,7 @@ class PlaySession:
         seeds: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         """``load_game``, ``open_store``: called on the worker; ``seeds``: one uint32 for each episode; the rest as in `JudgeSession`."""
-        self._room, self._worker = Playroom(load_game, open_store, wall), worker
+        self._room, self._worker = Playroom(load_game, open_store, annotator, people, wall), worker
         self._keymap, self._now, self._wall, self._seeds = keymap or Keymap(), now, wall, seeds
         self.annotator, self.people = annotator, people
         self.phase: Phase = "opening"
@@ -75,26 +76,14 @@ class PlaySession:
         """The last decision, one action per seat."""
         self._controls: Controls | None = None
         self._clock = StepClock(1.0, now)
-        self._opened: Opened | None = None
-        self._moment: Moment | None = None
-        self._shown_from = self._over_from = 0.0
+        self._screen = Screening(now)
+        self._over_from = 0.0
         self._keys = KeyLog(now)
-        self._began_at = self._stopped_at = 0.0
-        self._verdict: Verdict | None = None
+        self._verdict = Verdict(annotator, people)
+        self._seed = 0
         self._closed = False
         self._job: Future[Any] | None = None
         self._ticks = 0
-
-    # On the worker
-
-    def _prepare(self) -> Opened:
-        spec = self._room.prepare(self.people)
-        self._controls, self.spec = Controls(spec, self._keymap, self.people), spec
-        return self._open()
-
-    def _open(self) -> Opened:
-        players = self.spec.players if self.spec is not None else 1
-        return self._room.open(self._seeds(), [self.annotator if seat < self.people else RANDOM for seat in range(players)])
 
     # What the person does
 
@@ -161,18 +150,16 @@ class PlaySession:
 
     def keep(self) -> None:
         """Stores the episode as a demonstration; a new one begins when it is on the disk."""
-        if self.phase not in ("over", "failed") or self._job is not None or self._opened is None:
+        if self.phase not in ("over", "failed") or self._job is not None:
             return
-        opened, events = self._opened, self._keys.events
-        verdict = self._verdict = self._verdict or Verdict(self.annotator, self.people, self._began_at, self._stopped_at)
+        events, verdict = self._keys.events, self._verdict
         self.phase, self.problem = "saving", ""
-        self._job = self._worker.submit(lambda: self._room.write(opened, events, verdict))
+        self._job = self._worker.submit(lambda: self._room.write(events, verdict))
 
     def rate(self, stars: int) -> None:
         """Keeps the episode and rates it, 1 (worst) to 5 (best). A key pressed in the heat of the last moment does not count."""
         if self.phase not in ("over", "failed") or self._now() - self._over_from < _HEAT:
             return
-        self._verdict = self._verdict or Verdict(self.annotator, self.people, self._began_at, self._stopped_at)
         if self.phase == "over":
             self._verdict.stars, self._verdict.rated_at = stars, self._wall()
         self.keep()
@@ -187,11 +174,10 @@ class PlaySession:
         if self._closed:
             return
         self._closed = True
-        opened = self._opened
-        if opened is not None and self.decisions and self.phase in ("playing", "paused", "over", "failed"):
+        if self.decisions and self.phase in ("playing", "paused", "over", "failed"):
             events, verdict = self._keys.events, self._verdict if self.phase == "failed" else None
-            self._worker.submit(lambda: self._room.write(opened, events, verdict))
-        self._worker.submit(lambda: self._room.close(self._opened))
+            self._worker.submit(lambda: self._room.write(events, verdict))
+        self._worker.submit(self._room.close)
         self._worker.shutdown(wait=True)
 
     # Time
@@ -202,22 +188,19 @@ class PlaySession:
             return
         self._ticks += 1
         if self._ticks == 2:  # the first frame is on the screen: now the game (and JAX with it) may be imported
-            self._job = self._worker.submit(self._prepare)
+            self._next_episode()
         self._collect()
         if self.phase == "playing" and self._job is None:
             self._play()
 
     def picture(self) -> NDArray[np.uint8] | None:
         """The picture ``[H, W, 3]`` to show now; None while there is none."""
-        return None if self._moment is None else self._moment.frames[self.frame]
+        return self._screen.picture(self._clock.interval)
 
     @property
     def frame(self) -> int:
         """Number of the present picture among those of the last decision."""
-        if self._moment is None:
-            return 0
-        count = len(self._moment.frames)
-        return min(count - 1, int((self._now() - self._shown_from) / self._clock.interval * count))
+        return self._screen.frame(self._clock.interval)
 
     @property
     def deciding(self) -> bool:
@@ -227,11 +210,12 @@ class PlaySession:
     @property
     def my_turn(self) -> bool:
         """Whether a person is to move (in a simultaneous game always)."""
-        return self._moment is not None and bool(self._moment.acting[: self.people].any())
+        moment = self._screen.moment
+        return moment is not None and bool(moment.acting[: self.people].any())
 
     def _play(self) -> None:
         if self.ended:
-            if self._now() >= self._shown_from + self._clock.interval:
+            if self._now() >= self._screen.since + self._clock.interval:
                 self._stop("over")
             return
         assert self._controls is not None
@@ -250,16 +234,14 @@ class PlaySession:
     def _decide(self, forced: bool = False) -> NDArray[np.int32] | None:
         """One action per seat; None: not yet."""
         assert self._controls is not None
-        assert self._moment is not None
-        action = self._controls.decide(self._moment, only_with_key=self.wait_for_key and not forced)
+        assert self._screen.moment is not None
+        action = self._controls.decide(self._screen.moment, only_with_key=self.wait_for_key and not forced)
         self.notice = self._controls.refusal
         return action
 
     def _submit(self, action: NDArray[np.int32]) -> None:
-        opened = self._opened
-        assert opened is not None
         self.action = tuple(int(entry) for entry in action)
-        self._job = self._worker.submit(lambda: self._room.advance(opened, action))
+        self._job = self._worker.submit(lambda: self._room.advance(action))
 
     def _collect(self) -> None:
         if self._job is None or not self._job.done():
@@ -270,7 +252,7 @@ class PlaySession:
             if self.phase == "saving":
                 self.phase, self.problem = "failed", f"The episode is not stored: {error}"
             else:
-                self.phase, self.problem = "broken", str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                self.phase, self.problem = "broken", problem_words(error)
         elif self.phase == "opening":
             self._begin(job.result())
         elif self.phase == "saving":
@@ -280,7 +262,7 @@ class PlaySession:
             self._see(job.result())
 
     def _see(self, moment: Moment) -> None:
-        self._moment, self._shown_from = moment, self._now()
+        self._screen.show(moment)
         self.returns = self.returns + moment.reward
         self.decisions += 1
         self.ended = moment.ended
@@ -288,33 +270,35 @@ class PlaySession:
             self._stop("over")
 
     def _next_episode(self) -> None:
-        opened, self.phase = self._opened, "opening"
+        self.phase, self._seed = "opening", self._seeds()
         if self._controls is not None:
             self._controls.clear()
+        seed = self._seed
+        self._job = self._worker.submit(lambda: self._open(seed))
 
-        def renew() -> Opened:
-            if opened is not None:
-                opened.session.close()
-            return self._open()
+    def _open(self, seed: int) -> Moment:
+        """On the worker: a new episode; the first time, everything is loaded."""
+        if self.spec is None:
+            spec = self._room.prepare()
+            self._controls, self.spec = Controls(spec, self._keymap, self.people), spec
+        return self._room.begin(seed)
 
-        self._job = self._worker.submit(renew)
-
-    def _begin(self, opened: Opened) -> None:
+    def _begin(self, moment: Moment) -> None:
         assert self.spec is not None
         assert self._controls is not None
-        self._opened, self._moment = opened, opened.moment
-        self._controls.begin(opened.seed)
+        self._screen.show(moment)
+        self._controls.begin(self._seed)
         self.episode += 1
         self.decisions, self.ended, self.action, self.notice = 0, False, (), ""
         self.returns = np.zeros(self.spec.players)
-        self._keys, self._verdict = KeyLog(self._now), None
+        self._keys, self._verdict = KeyLog(self._now), Verdict(self.annotator, self.people)
         self.phase = "ready"
         if self.spec.turn_based:
             self._start()
 
     def _start(self) -> None:
         assert self.spec is not None
-        self._began_at = self._wall()
+        self._verdict.began_at = self._wall()
         self._go_on()
         self._clock = StepClock(self.spec.decisions_per_second * self.speed, self._now)
 
@@ -325,4 +309,4 @@ class PlaySession:
 
     def _stop(self, phase: Phase) -> None:
         self._keys.run(False)
-        self.phase, self._stopped_at, self._over_from = phase, self._wall(), self._now()
+        self.phase, self._verdict.stopped_at, self._over_from = phase, self._wall(), self._now()

@@ -6,42 +6,21 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_games.arena.controls import RANDOM
+from rlhf_games.arena.moment import Moment, moment_of
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Demonstration, Rating
 
 if TYPE_CHECKING:
-    from rlhf_games.core.game import Game, GameSpec, Session, TimeStep
+    from rlhf_games.core.game import Game, GameSpec, TimeStep
     from rlhf_games.feedback.store import Store
     from rlhf_games.replay.recorder import SessionRecorder
-
-
-class Moment(NamedTuple):
-    """What a decision brought."""
-
-    frames: NDArray[np.uint8]
-    """``[F, H, W, 3]``."""
-    reward: NDArray[np.float32]
-    """``[P]``."""
-    ended: bool
-    legal: NDArray[np.bool_]
-    """``[P, A]``."""
-    acting: NDArray[np.bool_]
-    """``[P]``."""
-
-
-class Opened(NamedTuple):
-    """A new episode."""
-
-    session: Session
-    recorder: SessionRecorder
-    seed: int
-    moment: Moment
 
 
 @dataclass
@@ -51,8 +30,8 @@ class Verdict:
     annotator: str
     people: int
     """Seats that they played, from 0."""
-    began_at: float
-    stopped_at: float
+    began_at: float = 0.0
+    stopped_at: float = 0.0
     """Seconds since 1970."""
     stars: int | None = None
     """Their rating of it, 1 to 5; None: none."""
@@ -79,43 +58,50 @@ def check_playable(spec: GameSpec, people: int) -> None:
 class Playroom:
     """Loads a game and a store, and plays episode after episode. Every method is for the worker."""
 
-    def __init__(self, load_game: Callable[[], Game], open_store: Callable[[], Store], wall: Callable[[], float]) -> None:
-        """``wall``: seconds since 1970, for the replays."""
+    def __init__(
+        self, load_game: Callable[[], Game], open_store: Callable[[], Store], annotator: str, people: int, wall: Callable[[], float]
+    ) -> None:
+        """``annotator``: plays the first ``people`` seats, the others play at random; ``wall``: seconds since 1970, for the replays."""
         self._load_game, self._open_store, self._wall = load_game, open_store, wall
+        self._annotator, self._people = annotator, people
         self._game: Game | None = None
         self._store: Store | None = None
+        self._recorder: SessionRecorder | None = None
+        """Of the present episode."""
 
-    def prepare(self, people: int) -> GameSpec:
+    def prepare(self) -> GameSpec:
         """Opens the store, loads the game and plays a decision; raises ``UserError`` where it cannot be played."""
         self._store = self._open_store()
         game = self._load_game()
-        check_playable(game.spec, people)
+        check_playable(game.spec, self._people)
         with closing(game.open(0)) as trial:  # whatever is compiled at the first step is compiled now, not under the person's hands
             trial.step(_legal(trial.timestep, game.spec.idle_action))
             trial.frames()
         self._game = game
         return game.spec
 
-    def open(self, seed: int, players: Sequence[str]) -> Opened:
-        """A new episode; ``players``: who plays each seat."""
+    def begin(self, seed: int) -> Moment:
+        """A new episode; the last one is over."""
         from rlhf_games.replay.recorder import SessionRecorder
 
-        assert self._game is not None
+        assert self._game is not None, "prepare comes first"
+        self._end()
         session = self._game.open(seed)
-        recorder = SessionRecorder(session, seed, player=tuple(players), clock=self._wall)
-        return Opened(session, recorder, seed, _moment(session.timestep, session.frames()))
+        players = tuple(self._annotator if seat < self._people else RANDOM for seat in range(self._game.spec.players))
+        self._recorder = SessionRecorder(session, seed, player=players, clock=self._wall)
+        return moment_of(session.timestep, session.frames())
 
-    def advance(self, opened: Opened, action: NDArray[np.int32]) -> Moment:
+    def advance(self, action: NDArray[np.int32]) -> Moment:
         """Plays one decision, ``[P]``."""
-        seen = opened.recorder.step(action)
-        return _moment(seen, opened.session.frames())
+        recorder = self._playing()
+        return moment_of(recorder.step(action), recorder.session.frames())
 
-    def write(self, opened: Opened, events: Sequence[tuple[float, str, bool]], verdict: Verdict | None) -> None:
+    def write(self, events: Sequence[tuple[float, str, bool]], verdict: Verdict | None) -> None:
         """Stores the episode; with a verdict also as a demonstration of every person's seat, and its rating if there is one."""
         from rlhf_games.feedback.store import AnswerDraft
 
         assert self._store is not None
-        replay = opened.recorder.replay(events)
+        replay = self._playing().replay(events)
         self._store.add_replays([replay])
         if verdict is None:
             return
@@ -129,17 +115,19 @@ class Playroom:
             drafts.append(AnswerDraft(who, Rating(verdict.stars), began, at, verdict.uuids[-1], replay_id=replay.id, step=0))
         self._store.post_answers(drafts)
 
-    def close(self, opened: Opened | None) -> None:
+    def close(self) -> None:
         """Lets go of everything."""
-        if opened is not None:
-            opened.session.close()
+        self._end()
         if self._store is not None:
             self._store.close()
 
+    def _playing(self) -> SessionRecorder:
+        assert self._recorder is not None, "begin comes first"
+        return self._recorder
 
-def _moment(seen: TimeStep[NDArray[Any]], frames: NDArray[np.uint8]) -> Moment:
-    ended = bool(seen.terminated) or bool(seen.truncated)
-    return Moment(frames, np.asarray(seen.reward), ended, np.asarray(seen.legal_action_mask), np.asarray(seen.acting))
+    def _end(self) -> None:
+        if self._recorder is not None:
+            self._recorder.session.close()
 
 
 def _legal(seen: TimeStep[NDArray[Any]], wish: int) -> NDArray[np.int32]:
