@@ -1,6 +1,6 @@
 """The game that is coached, as one worker plays it: the newest published policy in every seat, a person in seat 0 when they want to.
 
-Shapes: ``P`` seats, ``A`` actions, ``F`` pictures. Nothing here knows of time or keys; everything is called on the worker, in order.
+Shapes: ``P`` seats. Nothing here knows of time or keys; everything is called on the worker, in order.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.arena.insight import Mind, policy_key
+from rlhf_games.arena.moment import Moment, moment_of
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
 from rlhf_games.core.spaces import Discrete
@@ -50,18 +51,6 @@ class Published(Protocol):
     def poll(self) -> Player | None:
         """A newer one than that given last."""
         ...
-
-
-class Scene(NamedTuple):
-    """What a decision brought."""
-
-    frames: NDArray[np.uint8]
-    """``[F, H, W, 3]``."""
-    ended: bool
-    legal: NDArray[np.bool_]
-    """``[P, A]``."""
-    acting: NDArray[np.bool_]
-    """``[P]``."""
 
 
 class Proposal(NamedTuple):
@@ -131,13 +120,13 @@ class CoachGame:
         """Name of the policy that plays."""
         return self._mind.about.policy
 
-    def begin(self, seed: int) -> Scene:
+    def begin(self, seed: int) -> Moment:
         """A new episode."""
         self.close()
         self._seed, self._actions = seed, []
         self._recorder = _recorder(self._mind, seed)
         session = self._recorder.session
-        return _scene(session.timestep, session.frames())
+        return moment_of(session.timestep, session.frames())
 
     def propose(self) -> Proposal:
         """What the policy does in the present state (nothing that counts, where the game is over); equal each time it is asked."""
@@ -146,13 +135,13 @@ class CoachGame:
             return Proposal(np.zeros((self.spec.players,), np.int32), self.policy)
         return Proposal(_choose(self._mind, recorder.session, self._seed, len(self._actions)), self.policy)
 
-    def step(self, action: NDArray[Any]) -> Scene:
+    def step(self, action: NDArray[Any]) -> Moment:
         """Plays one decision ``[P, ...]``."""
         recorder = self._playing()
         recorder.policy = self.policy
         seen = recorder.step(action)
         self._actions.append(action)
-        return _scene(seen, recorder.session.frames())
+        return moment_of(seen, recorder.session.frames())
 
     def fork(self) -> Fork:
         """The present state, to be played on without the person."""
@@ -206,7 +195,3 @@ def _choose(mind: Player, session: Session, seed: int, t: int) -> NDArray[Any]:
 
 def _over(seen: TimeStep[NDArray[Any]]) -> bool:
     return bool(seen.terminated) or bool(seen.truncated)
-
-
-def _scene(seen: TimeStep[NDArray[Any]], frames: NDArray[np.uint8]) -> Scene:
-    return Scene(frames, _over(seen), np.asarray(seen.legal_action_mask), np.asarray(seen.acting))

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rlhf_games.arena.controls import KeyLog, seat_chords
 from rlhf_games.arena.keys import HeldKeys, Keymap, Press, chosen_action
 
 if TYPE_CHECKING:
+    from rlhf_games.arena.moment import Moment
     from rlhf_games.core.game import GameSpec
 
 SEAT = 0
 """The seat that is judged, and taken over."""
+
+
+class Choice(NamedTuple):
+    """What is decided."""
+
+    action: NDArray[Any]
+    """``[P, ...]``."""
+    by_key: bool
+    """Whether a key decided for the coach's seat."""
 
 
 class Hands:
@@ -27,7 +40,7 @@ class Hands:
         """Every key that takes over."""
         self.log = KeyLog(now)
         """Of the present episode."""
-        self._taps_only, self._hand_back, self._now = spec.turn_based, hand_back, now
+        self._spec, self._hand_back, self._now = spec, hand_back, now
         self._held = HeldKeys()
         self._free_at = 0.0
 
@@ -61,6 +74,25 @@ class Hands:
         """Whether the coach has the game and has let go of it; a tap that no decision has followed yet still holds it."""
         return self.driver == "you" and not self._held.held and not self._held.waiting and self._now() >= self._free_at
 
-    def choose(self) -> int | None:
-        """The action of the keys that count for this decision; None: no key does."""
-        return chosen_action(self.chords, self._held.take(taps_only=self._taps_only))
+    def mine(self, moment: Moment) -> bool:
+        """Whether the coach decides for their seat in this moment."""
+        return self.driver == "you" and bool(moment.acting[SEAT])
+
+    def decide(self, moment: Moment, proposed: NDArray[Any] | None) -> Choice | None:
+        """What all seats do; None: not yet. ``proposed``: what the agent would do, ``[P, ...]``; None: it has not said yet."""
+        mine = self.mine(moment)
+        alone = mine and self._spec.players == 1
+        if proposed is None and not alone:
+            return None
+        actions = np.zeros(self._spec.players, np.int32) if alone else np.array(proposed)
+        if not mine:
+            return Choice(actions, False)
+        chosen = chosen_action(self.chords, self._held.take(taps_only=self._spec.turn_based))
+        legal, idle = moment.legal[SEAT], self._spec.idle_action
+        if chosen is not None and legal[chosen]:
+            actions[SEAT] = chosen
+            return Choice(actions, True)
+        if self._spec.turn_based:
+            return None
+        actions[SEAT] = idle if legal[idle] else int(np.argmax(legal))
+        return Choice(actions, False)

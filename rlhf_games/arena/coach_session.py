@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,35 +19,25 @@ from numpy.typing import NDArray
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.coach_hands import SEAT, Hands
 from rlhf_games.arena.coach_log import CoachLog, Mark
+from rlhf_games.arena.coach_policy import NewestPolicy
+from rlhf_games.arena.coach_takeover import Grip, Takeovers
+from rlhf_games.arena.errands import problem_words
 from rlhf_games.arena.keys import Keymap, Press
+from rlhf_games.arena.moment import Moment, Screening
 from rlhf_games.arena.playback import next_speed
-from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Evaluation, Takeover
 
 if TYPE_CHECKING:
-    from rlhf_games.arena.coach_game import CoachGame, Fork, Proposal, Scene
+    from rlhf_games.arena.coach_game import CoachGame, Proposal
     from rlhf_games.arena.work import Worker
     from rlhf_games.replay.replay import Replay
 
 Phase: TypeAlias = Literal["opening", "ready", "playing", "paused", "over", "broken"]
-_RELOAD_SECONDS = 2.0
 _OVER_SECONDS = 2.0
 """How long a finished episode stays, so that late marks still find it."""
 _NOTICE_SECONDS = 3.0
 _LATE_SECONDS = 0.15
 """A wait that is longer is shown."""
-
-
-@dataclass
-class Grip:
-    """A takeover that goes on."""
-
-    start: int
-    """First decision that a key decided."""
-    stop: int
-    """One more than the last."""
-    shown_at: float
-    fork: Future[Fork]
 
 
 class CoachSession:
@@ -81,13 +70,13 @@ class CoachSession:
           seeds: one uint32 for each episode.
         """
         self._game, self.log, self._worker, self._aside = game, log, worker, aside
+        self._policy = NewestPolicy(game, worker, now)
+        self._takeovers = Takeovers(lambda: worker.submit(game.fork), aside)
         self._now, self._wall, self._seeds = now, wall, seeds
         self.spec = game.spec
         self.phase: Phase = "opening"
         self.problem = ""
         """Why the game cannot go on."""
-        self.policy = game.policy
-        """Name of the policy that plays."""
         self.speed = 1.0
         self.episode = 0
         """Number of the present episode, from 1."""
@@ -99,16 +88,13 @@ class CoachSession:
         self.action: tuple[int, ...] = ()
         """The last decision, one action per seat."""
         self.hands = Hands(self.spec, keymap or Keymap(), hand_back, now)
-        self.grip: Grip | None = None
         self._clock = StepClock(self.spec.decisions_per_second, now)
-        self._scene: Scene | None = None
-        self._shown_from, self._shown_at, self._due_at = 0.0, 0.0, 0.0
+        self._screen = Screening(now)
+        self._shown_at = self._due_at = 0.0
         self._away = True
         """The next episode waits for the person."""
-        self._job: Future[Scene] | None = None
+        self._job: Future[Moment] | None = None
         self._thought: Future[Proposal] | None = None
-        self._reloading: Future[tuple[str, str]] | None = None
-        self._reload_at = now() + _RELOAD_SECONDS
         self._next_at = 0.0
         self._notice, self._notice_until = "", 0.0
         self._closed = False
@@ -123,13 +109,11 @@ class CoachSession:
 
     def evaluate(self, value: float, key: str = "") -> bool:
         """Praises (above 0) or scolds (below 0) what is on the screen; returns False where nothing was decided there yet."""
-        if self.phase not in ("playing", "paused", "over") or not self.decisions:
-            self._say("There is nothing to judge yet: wait until the agent has done something.")
+        if not self._something_done("judge"):
             return False
-        now = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
         if key:
             self.hands.log.note(key, True)
-        self.log.say(Mark(self.name, self.decisions - 1, Evaluation(value, SEAT), self._shown_at, now), self._replay())
+        self._tell(self.decisions - 1, Evaluation(value, SEAT), self._shown_at)
         return True
 
     def undo(self) -> None:
@@ -162,8 +146,7 @@ class CoachSession:
 
     def stand_still(self) -> Future[Replay] | None:
         """Stops, so that the last decision can be asked about: the episode so far, once it is stored; None: no decision yet."""
-        if self.phase not in ("playing", "paused", "over") or not self.decisions:
-            self._say("There is nothing to ask about yet: wait until the agent has done something.")
+        if not self._something_done("ask about"):
             return None
         self.lose_focus()
         return self.log.keep(self.name, self._replay())
@@ -199,13 +182,24 @@ class CoachSession:
             return
         self.log.tick()
         self._collect()
-        self._follow()
+        if news := self._policy.tick():
+            self._say(news)
         if self.phase == "playing":
             if self.hands.rested:
                 self._let_go()
             self._play()
         elif self.phase == "over" and self._now() >= self._next_at:
             self._begin()
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy that plays."""
+        return self._policy.name
+
+    @property
+    def grip(self) -> Grip | None:
+        """The takeover that goes on."""
+        return self._takeovers.grip
 
     @property
     def driver(self) -> Literal["agent", "you"]:
@@ -230,47 +224,28 @@ class CoachSession:
     @property
     def frame(self) -> int:
         """Number of the present picture among those of the last decision."""
-        if self._scene is None:
-            return 0
-        count = len(self._scene.frames)
-        return max(0, min(count - 1, int((self._now() - self._shown_from) / self._clock.interval * count)))
+        return self._screen.frame(self._clock.interval)
 
     def picture(self) -> NDArray[np.uint8] | None:
         """The picture ``[H, W, 3]`` to show now; None while there is none."""
-        if self._scene is None:
-            return None
-        picture: NDArray[np.uint8] = self._scene.frames[self.frame]
-        return picture
+        return self._screen.picture(self._clock.interval)
 
     @property
     def _my_move(self) -> bool:
         """A turn-based game waits for the person."""
-        return self.spec.turn_based and self.driver == "you" and self._scene is not None and bool(self._scene.acting[SEAT])
-
-    def _follow(self) -> None:
-        """Looks for a newer policy now and then."""
-        if self._reloading is not None and self._reloading.done():
-            reloading, self._reloading = self._reloading, None
-            if (error := reloading.exception()) is not None:
-                self._say(f"A newer policy cannot be used: {error}")
-            elif (found := reloading.result())[0] != self.policy:
-                self.policy = found[0]
-                self._say(f"The agent has learned: policy {self.policy} plays now.")
-            elif found[1]:
-                self._say(found[1])
-        if self._reloading is None and self._now() >= self._reload_at:
-            self._reload_at = self._now() + _RELOAD_SECONDS
-            self._reloading = self._worker.submit(self._game.reload)
+        return self.spec.turn_based and self._screen.moment is not None and self.hands.mine(self._screen.moment)
 
     def _let_go(self) -> None:
         """The agent has the game back; what the person did is stored."""
-        self.hands.driver, grip, self.grip = "agent", self.grip, None
-        if grip is None:
-            return
-        length = grip.stop - grip.start
-        instead = self._aside.submit(lambda: _play_on(grip.fork, length))
-        now = max(self._wall(), grip.shown_at)
-        self.log.say(Mark(self.name, grip.start, Takeover(length, SEAT), grip.shown_at, now), self._replay(), instead)
+        self.hands.driver = "agent"
+        if (ended := self._takeovers.let_go()) is not None:
+            grip, instead = ended
+            self._tell(grip.start, Takeover(grip.stop - grip.start, SEAT), grip.shown_at, instead)
+
+    def _tell(self, step: int, value: Evaluation | Takeover, shown_at: float, instead: Future[Replay | None] | None = None) -> None:
+        """Stores what was said about a decision that was seen at ``shown_at``."""
+        answered_at = max(self._wall(), shown_at)  # the computer's clock may be set back meanwhile
+        self.log.say(Mark(self.name, step, value, shown_at, answered_at), self._replay(), instead)
 
     def _play(self) -> None:
         if self._clock.remaining > 0:
@@ -281,37 +256,15 @@ class CoachSession:
         if self.ended:
             self._over()
             return
-        action = self._decide()
-        if action is not None:
-            self._clock.due()
-            self._submit(action)
-
-    def _decide(self) -> NDArray[Any] | None:
-        """One action per seat; None: not yet."""
-        assert self._scene is not None
-        mine = self.driver == "you" and bool(self._scene.acting[SEAT])
-        alone = mine and self.spec.players == 1
-        if not alone and (self._thought is None or not self._thought.done()):
-            return None
-        actions = np.zeros(self.spec.players, np.int32) if alone or self._thought is None else np.array(self._thought.result().action)
-        if not mine:
-            return actions
-        chosen = self.hands.choose()
-        legal = self._scene.legal[SEAT]
-        if chosen is not None and legal[chosen]:
-            self._hold()
-            actions[SEAT] = chosen
-        elif self.spec.turn_based:
-            return None
-        else:
-            actions[SEAT] = self.spec.idle_action if legal[self.spec.idle_action] else int(np.argmax(legal))
-        return actions
-
-    def _hold(self) -> None:
-        """A key decides the next decision."""
-        if self.grip is None:
-            self.grip = Grip(self.decisions, self.decisions, self._shown_at, self._worker.submit(self._game.fork))
-        self.grip.stop = self.decisions + 1
+        assert self._screen.moment is not None
+        thought = self._thought.result() if self._thought is not None and self._thought.done() else None
+        choice = self.hands.decide(self._screen.moment, None if thought is None else thought.action)
+        if choice is None:
+            return
+        if choice.by_key:
+            self._takeovers.hold(self.decisions, self._shown_at)
+        self._clock.due()
+        self._submit(choice.action)
 
     def _submit(self, action: NDArray[Any]) -> None:
         self.action = tuple(int(entry) for entry in action)
@@ -325,14 +278,13 @@ class CoachSession:
     def _collect(self) -> None:
         for job in (self._job, self._thought):
             if job is not None and job.done() and (error := job.exception()) is not None:
-                self.problem = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                self.phase = "broken"
+                self.phase, self.problem = "broken", problem_words(error)
                 return
         if self._job is None or not self._job.done():
             return
-        self._scene, self._job = self._job.result(), None
-        self._shown_from, self._shown_at = self._now(), self._wall()
-        self.ended = self._scene.ended
+        moment, self._job = self._job.result(), None
+        self._screen.show(moment)
+        self._shown_at, self.ended = self._wall(), moment.ended
         if self.phase == "opening":
             self.phase = "ready"
             self.episode += 1
@@ -347,8 +299,9 @@ class CoachSession:
         """A new episode; the last one must be kept."""
         seed = self._seeds()
         self.phase, self.name = "opening", uuid.uuid4().hex
-        self.decisions, self.ended, self.action, self.grip = 0, False, (), None
+        self.decisions, self.ended, self.action = 0, False, ()
         self.hands.begin()
+        self._takeovers.begin()
         self._job = self._worker.submit(lambda: self._game.begin(seed))
         self._think()
 
@@ -382,6 +335,9 @@ class CoachSession:
     def _say(self, words: str) -> None:
         self._notice, self._notice_until = words, self._now() + _NOTICE_SECONDS
 
-
-def _play_on(fork: Future[Fork], length: int) -> Replay | None:
-    return fork.result().play(length)
+    def _something_done(self, what: str) -> bool:
+        """Whether there is a decision on the screen; says so where there is none to ``what``."""
+        if self.phase in ("playing", "paused", "over") and self.decisions:
+            return True
+        self._say(f"There is nothing to {what} yet: wait until the agent has done something.")
+        return False
