@@ -13,12 +13,12 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.core.errors import UserError, closest, did_you_mean, nearest
 
 T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -37,7 +37,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
     Raises:
       UserError: a key is unknown or missing, or a value has the wrong type or is refused by the dataclass.
     """
-    return _build(cls, mapping, "", _Source(where))
+    return _build(cls, mapping, "", _Source(where, cls))
 
 
 def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
@@ -54,7 +54,7 @@ def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = 
         keys, value = parse_set(text)
         _put(table, keys, value, text)
         given[".".join(keys)] = text
-    return _build(cls, table, "", _Source("the defaults" if path is None else str(path), given))
+    return _build(cls, table, "", _Source("the defaults" if path is None else str(path), cls, given))
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -102,6 +102,8 @@ class _Source:
     """Where values come from, for messages."""
 
     where: str
+    root: type
+    """The dataclass at the root of the tree: all keys are its."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Text of each ``--set`` by its dotted key."""
 
@@ -120,7 +122,7 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
     known = {entry.name: entry for entry in fields(typing.cast(Any, cls)) if entry.init}
     for name in mapping:
         if name not in known:
-            raise source.refuse(_join(key, str(name)), f"there is no such setting{nearest(str(name), known)}")
+            raise source.refuse(_join(key, str(name)), f"there is no such setting{_meant(source.root, key, str(name), known)}")
     lacking = [
         name for name, entry in known.items() if name not in mapping and entry.default is MISSING and entry.default_factory is MISSING
     ]
@@ -133,6 +135,37 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
         return cls(**values)
     except (ValueError, TypeError, OverflowError) as error:  # a check in __post_init__
         raise _refused(source, key, known, str(error)) from error
+
+
+def _meant(root: type, table: str, name: str, known: Iterable[str]) -> str:
+    """What a person who wrote ``name`` in ``table`` may have meant, as full keys: one of the ``known`` settings there, or another one."""
+    elsewhere: dict[str, list[str]] = {}
+    for key in _keys(root):
+        elsewhere.setdefault(key.rpartition(".")[2], []).append(key)
+    if name not in elsewhere and (close := closest(name, known)):
+        return did_you_mean(_join(table, close))
+    if leaf := closest(name, elsewhere):
+        return did_you_mean(*elsewhere[leaf])
+    return nearest("", (_join(table, other) for other in known))
+
+
+def _keys(cls: type, above: tuple[type, ...] = ()) -> Iterator[str]:
+    """The dotted keys of all settings of a dataclass and of the dataclasses in it; one within itself is followed once."""
+    hints = typing.get_type_hints(cls)
+    for entry in fields(typing.cast(Any, cls)):
+        if not entry.init:
+            continue
+        yield entry.name
+        for inner in _tables(hints[entry.name]):
+            if inner not in (*above, cls):
+                yield from (_join(entry.name, key) for key in _keys(inner, (*above, cls)))
+
+
+def _tables(hint: Any) -> list[type]:
+    """The dataclasses that a setting of this type may be."""
+    if typing.get_origin(hint) in (Union, types.UnionType, typing.Annotated):
+        return [found for arm in typing.get_args(hint) for found in _tables(arm)]
+    return [hint] if is_dataclass(hint) and isinstance(hint, type) else []
 
 
 def _refused(source: _Source, key: str, known: Mapping[str, Any], problem: str) -> UserError:

@@ -184,10 +184,10 @@ def experiments() -> list[Experiment]:
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment ``name``. Raises ``UserError`` naming the nearest where there is none."""
+    """The experiment ``name``. Raises ``UserError`` where there is none, naming the nearest (also to the end of a path)."""
     known = {found.name: found for found in experiments()}
     if name not in known:
-        raise UserError(f"there is no experiment {name!r}{nearest(name, known)}")
+        raise UserError(f"there is no experiment {name!r}{nearest(Path(name).name, known)}")
     return known[name]
 
 

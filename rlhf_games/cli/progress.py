@@ -45,8 +45,11 @@ class RunProgress:
         if self._budget:
             silent = f", {metrics['unmatched']:.0f} not recorded" if metrics.get("unmatched") else ""
             parts.append(f"{metrics['answers']:.0f}/{self._budget} answers{silent}")
-        if "reward_model/holdout_loss" in metrics:
-            parts.append(f"hold-out {metrics['reward_model/holdout_loss']:.3f}")
+        if "reward_model/accuracy" in metrics:
+            decided = metrics["reward_model/holdout"] * (1 - metrics["reward_model/tie_share"])
+            parts.append(f"right on {100 * metrics['reward_model/accuracy']:.0f} % of {decided:.0f} held-out comparisons")
+        if metrics.get("reward_model/trusted") == 0:
+            parts.append("not trusted yet")
         self._bar.update(self._task, completed=progress.iteration, note=" · ".join(parts))
 
     def remove(self) -> None:

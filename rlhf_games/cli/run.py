@@ -13,11 +13,18 @@ import tyro
 if TYPE_CHECKING:
     from rlhf_games.experiment.build import Bench
     from rlhf_games.experiment.rundir import RunDirectory
+    from rlhf_games.experiment.spec import Experiment
 
 
 @dataclass(frozen=True)
 class Run:
-    """Run an experiment: play, ask, take answers, learn. Ctrl-C stops cleanly; `rlhf-games resume` goes on."""
+    """Run an experiment: play, ask, take answers, learn. Ctrl-C stops cleanly; `rlhf-games resume` goes on.
+
+    The bar counts iterations: in each the agent plays and learns, questions are asked, and the reward model is fitted to all answers.
+    Beside it: steps of the game that the agent has learned from; the mean true score of its latest episodes; answers given, of those
+    wanted; and how many of the comparisons that were held out from its fit the reward model gets right (50 % is guessing; ties aside).
+    "Not trusted yet": on those it is not better than chance beyond doubt, so its reward is not paid.
+    """
 
     experiment: Annotated[str, tyro.conf.Positional] = ""
     """An experiment file, its folder, or the name of one in a workspace; left out: the one called default."""
@@ -37,17 +44,19 @@ class Run:
         """Makes the run's folder and executes it."""
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
-        from rlhf_games.experiment.files import load_experiment
+        from rlhf_games.experiment.files import find_experiment, load_experiment
         from rlhf_games.experiment.runner import create_run
-        from rlhf_games.experiment.spec import Experiment
 
-        experiment: Experiment = load_experiment(self.experiment, self._changes())
+        file = find_experiment(self.experiment)
+        experiment = load_experiment(str(file), self._changes())
         folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
             check_display()
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
-        return _execute(create_run(experiment, folder), bench, self.annotator if with_window else None)
+        run = create_run(experiment, folder)
+        _announce(experiment, file, run)
+        return _execute(run, bench, self.annotator if with_window else None)
 
     def _changes(self) -> list[str]:
         """What the flags say, as ``--set`` would."""
@@ -82,7 +91,23 @@ class Resume:
         with_window = human and not self.no_window and folder.status.state != "finished"
         if with_window:
             check_display()
+        if folder.status.state != "finished":
+            _announce(experiment, folder.path / "config.json", folder)
         return _execute(folder, window_for=self.annotator if with_window else None)
+
+
+def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
+    """One line that says what is about to be run."""
+    here = Path.cwd()
+    file = file.relative_to(here) if file.is_relative_to(here) else file
+    answers = (
+        f"{experiment.feedback.budget:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
+    )
+    print(
+        f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"
+        f" {experiment.iterations * experiment.steps_per_iteration:,} steps, {answers}; the run is {folder.path}",
+        flush=True,
+    )
 
 
 def _recorded(source: str) -> str:

@@ -7,29 +7,36 @@ from pathlib import Path
 
 from rlhf_games import workspace
 from rlhf_games.config import load_toml
-from rlhf_games.core.errors import UserError
+from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.experiment.spec import Experiment
 
 DEFAULT = "default"
 """The experiment of a workspace that is meant where none is named."""
+_FILE = "experiment.toml"
 
 
 def find_experiment(name: str) -> Path:
-    """The file behind a path, a folder, or the name of an experiment in a workspace.
+    """The file behind a path, a folder, or the name of an experiment in a workspace; without a name, of the one called ``default``.
 
     Raises:
-      UserError: there is none.
+      UserError: there is none; names the nearest.
     """
     path = Path(name)
-    if path.is_dir() and (path / "experiment.toml").exists():
-        return path / "experiment.toml"
-    if path.suffix == ".toml" or path.exists():
-        if not path.is_file():
-            raise UserError(f"there is no file {path}: name an experiment file, its folder, or an experiment of a workspace")
+    if not name:
+        return workspace.experiment(DEFAULT).path
+    if path.is_file():
         return path
-    return workspace.experiment(name).path
+    if (path / _FILE).is_file():
+        return path / _FILE
+    if (path / "study.toml").is_file():
+        raise UserError(f"{path} is a study, not one experiment: rlhf-games study {path / 'study.toml'}")
+    if path.suffix != ".toml" and not path.exists():
+        return workspace.experiment(name).path
+    meant = path.parent.name if path.name == _FILE else path.stem
+    problem = f"the folder {path} holds no {_FILE}" if path.exists() else f"there is no file {path}"
+    raise UserError(f"{problem}{nearest(meant, (found.name for found in workspace.experiments()))}")
 
 
 def load_experiment(name: str, changes: Sequence[str] = ()) -> Experiment:
     """Reads an experiment, with changes (``feedback.budget=400``) on top; without a name the one that is called ``default``."""
-    return load_toml(Experiment, find_experiment(name) if name else workspace.experiment(DEFAULT).path, changes)
+    return load_toml(Experiment, find_experiment(name), changes)

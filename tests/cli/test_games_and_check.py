@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf_games import testing
 from rlhf_games.cli.check import _settings
 from rlhf_games.cli.main import main
 from rlhf_games.core.errors import UserError
@@ -96,7 +97,22 @@ def test_check_game_explains_wrong_names_and_numbers(capsys: pytest.CaptureFixtu
 
 def test_check_agent_runs_on_the_shapes_of_a_game(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "agent", "ppo", "--game", "board/tic_tac_toe", "--set", "epochs=1", "--set", "hidden=[8]"]) == 0
-    assert "12 of 12 rules hold" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "12 of 12 rules hold" in out
+    assert "ppo on board/tic_tac_toe: Place marks" in out
+    assert "several kinds" not in out
+
+
+def test_check_agent_says_what_it_meets_and_how_to_meet_less(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    specs = testing.example_specs()
+    monkeypatch.setattr(testing, "AGENT_RULES", testing.AGENT_RULES[:1])
+    assert main(["check", "agent", "ppo", "--set", "hidden=[8]"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "--game NAME" in lines[0]
+    assert [line for line in lines if "ppo on" in line] == [
+        f"{number}/{len(specs)} ppo on {spec.name}: {spec.aim}" for number, spec in enumerate(specs, 1)
+    ]
+    assert lines[-1] == f"{len(specs)} of {len(specs)} rules hold"
 
 
 def test_settings_nest_and_refuse_contradictions() -> None:

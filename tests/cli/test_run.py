@@ -18,6 +18,7 @@ from rlhf_games import workspace
 from rlhf_games.cli import progress
 from rlhf_games.cli.main import main
 from rlhf_games.experiment.files import load_experiment
+from rlhf_games.experiment.loop import Progress
 from rlhf_games.experiment.rundir import RunDirectory
 
 
@@ -58,13 +59,17 @@ def test_run_resume_and_reproduce(lab: Path, capsys: pytest.CaptureFixture[str],
     with monkeypatch.context() as patch:
         patch.setattr(progress.RunProgress, "__call__", interrupt)
         assert main(["run", "--out", "first", *TINY.flags(TINY.SETTINGS)]) == 130
-    assert "go on with: rlhf-games resume first" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("tiny (")
+    assert "ppo plays probe/match, 512 steps, 30 answers from oracle; the run is first" in out
+    assert "go on with: rlhf-games resume first" in out
     run = RunDirectory.open(lab / "first")
     assert run.status.state == "stopped"
     assert len(run.metrics_path.read_text().splitlines()) == 1
 
     assert main(["resume", "first"]) == 0
     said = capsys.readouterr()
+    assert said.out.startswith("tiny (first/config.json)")
     assert "30 answers, 512 steps" in said.out
     assert "30/30 answers" in said.err
     assert json.loads((lab / "first" / "summary.json").read_text())["answers"] == 30
@@ -99,6 +104,22 @@ def test_an_experiment_of_a_workspace_is_found_by_name(lab: Path, capsys: pytest
     assert f"{folder / 'experiment.toml'}: steps: must be at least 1, got 0" in capsys.readouterr().err
     assert main(["run", "mien"]) == 2
     assert "did you mean 'mine'?" in capsys.readouterr().err
+    assert main(["run", "experiments/mien"]) == 2
+    assert "there is no experiment 'experiments/mien'; did you mean 'mine'?" in capsys.readouterr().err
+    for file in ("mien.toml", "experiments/mien/experiment.toml"):
+        assert main(["run", file]) == 2
+        assert f"there is no file {file}; did you mean 'mine'?" in capsys.readouterr().err
+    assert main(["run", "mine", "--set", "bugdet=9"]) == 2
+    assert "--set bugdet=9: bugdet: there is no such setting; did you mean 'feedback.budget'?" in capsys.readouterr().err
+
+
+def test_what_is_no_experiment_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "experiments").mkdir()
+    assert main(["run", "experiments"]) == 2
+    assert "the folder experiments holds no experiment.toml" in capsys.readouterr().err
+    (lab / "experiments" / "study.toml").write_text("")
+    assert main(["run", "experiments"]) == 2
+    assert "experiments is a study, not one experiment: rlhf-games study experiments/study.toml" in capsys.readouterr().err
 
 
 def test_without_a_name_the_nearest_workspace_says_what_is_played(lab: Path) -> None:
@@ -109,3 +130,16 @@ def test_without_a_name_the_nearest_workspace_says_what_is_played(lab: Path) -> 
     workspace.refresh()
     found = load_experiment("", ["steps=7"])
     assert (found.game.name, found.agent.name, found.steps) == ("probe/timed", "mine", 7)
+
+
+def test_the_bar_says_how_good_the_reward_model_is(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = {"true_return": float("nan"), "answers": 30.0}
+    fitted = {"reward_model/accuracy": 0.875, "reward_model/holdout": 20.0, "reward_model/tie_share": 0.2, "reward_model/trusted": 0.0}
+    for metrics, words in (
+        (known, "30/30 answers"),
+        (known | fitted, "30/30 answers · right on 88 % of 16 held-out comparisons · not trusted yet"),
+        (known | fitted | {"reward_model/trusted": 1.0, "true_return": 0.5}, "score 0.50 · 30/30 answers · right on 88 % of 16 held-out"),
+    ):
+        with progress.run_progress(TINY.tiny()) as bar:
+            bar(Progress(4, 512, metrics, 1.0))
+        assert f"512 steps · {words}" in capsys.readouterr().err
