@@ -48,11 +48,23 @@ class MenuView:
         *,
         corner: tuple[str, str] = ("", ""),
         close: Callable[[], None] = lambda: None,
+        hint: Sequence[str] = (),
     ) -> None:
-        """``entries``: called at every frame, so it must be quick; ``corner``: two lines at the top right; ``close``: when it is left."""
+        """As said.
+
+        Args:
+          title: at the top.
+          subtitle: under it.
+          entries: called at every frame, so it must be quick.
+          keymap: of the person.
+          corner: two lines at the top right.
+          close: called when it is left.
+          hint: paragraphs under the last entry, while nothing is searched for.
+        """
         self.title = title
         self.commands: Sequence[Command] = keymap.commands("menu", COMMANDS)
         self._subtitle, self._entries, self._corner, self._close = subtitle, entries, corner, close
+        self._hint = tuple(hint)
         self._search = ""
         self._marked = 0
         self._rows = 1
@@ -128,11 +140,18 @@ class MenuView:
         self._rows = max(1, areas.stage.h // canvas.px(_ROW))
         first = max(0, min(self.marked - self._rows // 2, len(entries) - self._rows))
         visible = tuple((entry.title, entry.words, entry.note) for entry in entries[first : first + self._rows])
-        key = (visible, self.marked, first, len(entries))
+        key = (visible, self.marked, first, len(entries), self._search if not entries else "", self._below)
         canvas.part("list", areas.stage, key, lambda pen: self._paint(pen, visible, first, len(entries)))
-        words = f"{len(entries)} match “{self._search}”" if self._search else ""
+        words = f"{len(entries)} match “{self._search}”" if self._search and entries else ""
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.MUTED, "center"))
         footer(canvas, areas.footer, self.commands, [("up", "up"), ("down", "down"), ("choose", "open")])
+
+    @property
+    def _below(self) -> tuple[str, ...]:
+        """Paragraphs under the last entry."""
+        if not self._search:
+            return self._hint
+        return () if self.shown else (f"Nothing matches “{self._search}”. ⌫ takes letters back, Esc shows everything again.",)
 
     def _paint_heading(self, pen: Pen) -> None:
         pen.text((0, 0), self.title, "title")
@@ -141,8 +160,9 @@ class MenuView:
 
     def _paint(self, pen: Pen, visible: Sequence[tuple[str, str, str]], first: int, count: int) -> None:
         row, pad = pen.px(_ROW), pen.px(22)
-        if not count:
-            pen.text((pad, pad), "Nothing matches.", "body", theme.MUTED)
+        below = pad + len(visible) * row
+        for words in self._below:
+            below = pen.paragraph((pad, below), words, pen.area.w - 2 * pad, 3) + pen.px(8)
         for number, (title, words, note) in enumerate(visible):
             rect = Rect(0, number * row, pen.area.w - pen.px(18), row - pen.px(8))
             marked = first + number == self.marked

@@ -89,10 +89,14 @@ def find_target(text: str, create: bool = False) -> Target:
 
 
 def find_runs(folder: Path) -> list[Target]:
-    """The runs that lie in a folder or in its folders (those of a study), newest first; at most ``_RUNS``."""
-    stores = {path for pattern in ("*/store.sqlite", "*/*/store.sqlite", "*/*/*/store.sqlite") for path in folder.glob(pattern)}
-    dated = sorted(((_changed(path), path.parent) for path in stores), reverse=True)
-    return [replace(find_target(str(run)), name=str(run.relative_to(folder))) for _, run in dated[:_RUNS]]
+    """The runs that lie in a folder or in its folders (those of a study), newest first; at most ``_RUNS``.
+
+    Stores in folders ``answers`` are among them (a demo leaves such): these have no agent.
+    """
+    runs = {path for pattern in ("*/store.sqlite", "*/*/store.sqlite", "*/*/*/store.sqlite") for path in folder.glob(pattern)}
+    found = {path: path.parent for path in runs} | {path: path for path in folder.glob("*/answers/*.sqlite") if path not in runs}
+    dated = sorted(((_changed(store), place) for store, place in found.items()), reverse=True)
+    return [replace(find_target(str(place)), name=str(place.relative_to(folder)).removesuffix(".sqlite")) for _, place in dated[:_RUNS]]
 
 
 def age_words(target: Target, now: float) -> str:

@@ -30,6 +30,13 @@ RUNS = Path("runs")
 """Where runs lie when nothing else is said."""
 PLAYS = RUNS / "plays.sqlite"
 """Where plays go when nothing else is said."""
+_NO_RUN = (
+    "A run is an agent that learns from answers. Start one in a terminal, in the same folder:",
+    "▸ rlhf-games run --teacher human – the answers are yours; a window for them opens",
+    "▸ rlhf-games run – a script answers; the agent is there to be watched, asked and coached",
+    "Then open this window again. Or play a game now.",
+)
+"""What Home says where it knows of no run."""
 
 
 def read_keymap(folder: Path) -> Keymap:
@@ -144,6 +151,8 @@ def _tasks(target: Target, person: Person, store: str | Path) -> View:
         return [*found, _any_game(person, store)]
 
     subtitle = f"The run {target.name}: {title}." if title else f"{target.name}. Answers go there."
+    if target.folder is None:
+        subtitle += " No agent is there to ask or coach: a run has one (rlhf-games run)."
     return MenuView("What would you like to do?", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close)
 
 
@@ -157,14 +166,16 @@ def _runs(folder: Path, person: Person, store: str | Path) -> View:
 
     def entry(target: Target) -> Entry:
         seen = lookout.look(target)
-        words = " · ".join(part for part in (about(target.game)[0], "" if seen is None else seen.words) if part)
+        what = about(target.game)[0] if target.folder else "answers without an agent: its games can be watched"
+        words = " · ".join(part for part in (what, "" if seen is None else seen.words) if part)
         return Entry(target.name, words, lambda: home(target, person, store), age_words(target, now))
 
     def entries() -> Sequence[Entry]:
         return [*map(entry, found), _any_game(person, store)]
 
-    subtitle = "Choose a run, newest first, or a game." if found else f"There is no run in {folder} yet: rlhf-games run makes one."
-    return MenuView("Runs", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close)
+    subtitle = "Choose a run, newest first, or a game." if found else f"There is no run in {folder.resolve()} yet."
+    hint = () if any(target.folder for target in found) else _NO_RUN
+    return MenuView("Runs", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close, hint=hint)
 
 
 def _any_game(person: Person, store: str | Path) -> Entry:

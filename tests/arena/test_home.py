@@ -50,6 +50,22 @@ def test_runs_newest_first(tmp_path: Path) -> None:
     assert find_runs(tmp_path / "nothing here") == []
 
 
+def test_what_a_demo_leaves_is_found(tmp_path: Path, show: Callable[..., App]) -> None:
+    (tmp_path / "demo" / "answers").mkdir(parents=True)
+    Store.open(tmp_path / "demo" / "answers" / "v1.2.sqlite").close()
+    (found,) = find_runs(tmp_path)
+    assert (found.name, found.folder) == (str(Path("demo/answers/v1.2")), None)
+    view: Any = start.home(None, Person("ann", Keymap()), tmp_path / "plays.sqlite", tmp_path)
+    app = show(view, time.monotonic)
+    until(app, lambda: "nothing waits" in view.shown[0].words)
+    assert view.shown[0].words.startswith("answers without an agent")
+    assert "rlhf-games run" in " ".join(view._below), "how to have an agent, too"
+    press(app, pygame.K_RETURN)
+    inner: Any = app.view
+    assert [entry.title for entry in inner.shown] == ["Judge", "Rank", "Rate", "Watch", "Ask", "Play any game"]
+    assert "No agent is there" in inner._subtitle
+
+
 @pytest.mark.parametrize(
     ("age", "words"), [(10, "just now"), (600, "10 minutes ago"), (4000, "an hour ago"), (7300, "2 hours ago"), (400_000, "4 days ago")]
 )
@@ -129,8 +145,24 @@ def test_a_store_without_a_run_offers_what_needs_none(tmp_path: Path) -> None:
 def test_no_run_yet(tmp_path: Path, show: Callable[..., App]) -> None:
     view: Any = start.home(None, Person("ann", Keymap()), tmp_path / "plays.sqlite", tmp_path / "runs")
     pump(show(view, time.monotonic), 2)
-    assert "There is no run in" in view._subtitle
+    assert view._subtitle == f"There is no run in {tmp_path / 'runs'} yet."
     assert [entry.title for entry in view.shown] == ["Play any game"]
+    assert "rlhf-games run --teacher human" in " ".join(view._below)
+
+
+def test_a_search_without_a_match_says_so_once_and_what_to_do(tmp_path: Path, show: Callable[..., App]) -> None:
+    view: Any = start.home(None, Person("ann", Keymap()), tmp_path / "plays.sqlite", tmp_path / "runs")
+    app = show(view, time.monotonic)
+    type_in(app, "zz")
+    assert view.shown == []
+    assert view._below == ("Nothing matches “zz”. ⌫ takes letters back, Esc shows everything again.",)
+    press(app, pygame.K_RETURN)
+    assert app.view is view
+    press(app, pygame.K_BACKSPACE)
+    press(app, pygame.K_BACKSPACE)
+    assert view.shown
+    type_in(app, "play")
+    assert view._below == ()
 
 
 @pytest.fixture
