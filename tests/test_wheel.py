@@ -78,6 +78,7 @@ def test_one_import_name_and_no_strays(wheel: Path) -> None:
     shared = f"rlhf_games-{version}.data/data/share/rlhf-games/workspace/"
     assert f"{shared}games/minatar/game.py" in names
     assert "rlhf_games/templates/lab/gitignore" in names
+    assert "rlhf_games/templates/lab/experiments/first/experiment.toml" in names
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as sdist:
         assert any(name.endswith("/Makefile") for name in sdist.getnames())
 

@@ -19,7 +19,7 @@ _GAME, _AGENT = "orchard", "reinforce"
 
 @dataclass(frozen=True)
 class New:
-    """Make a folder for your own games, agents and experiments, with a small game and a small agent that work."""
+    """Make a folder for your own games, agents and experiments: a small game and a small agent that work, and one learning the other."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """The folder to make; it must not exist yet, or be empty."""
@@ -36,7 +36,9 @@ class New:
             f"{self.folder} has the game {game} and the agent {self.agent}. Try:\n\n"
             f"  cd {self.folder}\n"
             f"  rlhf-games check game {game}\n"
-            f"  rlhf-games check agent {self.agent} --game {game}\n\n"
+            f"  rlhf-games check agent {self.agent} --game {game}\n"
+            f"  rlhf-games run first --out runs/first    (the agent learns the game from answers; half a minute)\n"
+            f"  rlhf-games arena runs/first              (watch it, ask it, coach it)\n\n"
             f"Then change games/{self.game}/game.py and agents/{self.agent}/agent.py; README.md says how."
         )
         return 0
@@ -59,7 +61,7 @@ def make_lab(folder: Path, game: str = _GAME, agent: str = _AGENT) -> None:
         (folder / "agents" / _AGENT).rename(folder / "agents" / agent)
         (folder / "gitignore").rename(folder / ".gitignore")
         names = {"lab": folder.resolve().name, "game": game, "agent": agent}
-        for page in folder.rglob("*.md"):
+        for page in (*folder.rglob("*.md"), *folder.rglob("experiment.toml")):
             page.write_text(Template(page.read_text(encoding="utf-8")).substitute(names), encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} cannot be made: {error}") from error

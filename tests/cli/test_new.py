@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rlhf_games.cli.new import make_lab as new_lab
 from rlhf_games.core.agent import Agent
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
+from rlhf_games.experiment.files import load_experiment
 from rlhf_games.rollout.device import start, unroll
 
 
@@ -34,7 +36,7 @@ def test_found_beside_the_built_in_ones_from_inside(lab: Path) -> None:
     assert {"climber", "ppo"} <= set(workspace.agents())
     assert (lab / ".gitignore").read_text().endswith("runs/\n")
     pages = [page.read_text() for page in lab.rglob("*.md")]
-    assert len(pages) == 4
+    assert len(pages) == 5
     assert not any("$" in page for page in pages)
 
 
@@ -75,6 +77,17 @@ def test_game_and_agent_fulfil_their_contracts(lab: Path, capsys: pytest.Capture
     assert main(["check", "game", "garden/apples", "--steps", "200"]) == 0
     assert main(["check", "agent", "climber", "--game", "garden/apples"]) == 0
     assert "FAIL" not in capsys.readouterr().out.upper()
+
+
+def test_its_experiment_runs_from_inside(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = load_experiment("first")
+    assert (experiment.game.name, experiment.agent.name) == ("garden/apples", "climber")
+    small = {"steps": 3_200, "iterations": 2, "feedback.budget": 40, "evaluation_episodes": 8, "model.fit.max_epochs": 4, "record.lanes": 4}
+    assert main(["run", "first", "--out", str(lab / "runs" / "first"), *(f"--set={key}={value}" for key, value in small.items())]) == 0
+    out = capsys.readouterr().out
+    assert f"{lab / 'experiments' / 'first' / 'experiment.toml'}): climber plays garden/apples, 3,200 steps, 40 answers" in out
+    assert json.loads((lab / "runs" / "first" / "summary.json").read_text())["answers"] == 40
+    assert main(["report", str(lab / "runs" / "first")]) == 0
 
 
 def _train(game: DeviceGame, agent: Agent, updates: int) -> list[float]:
