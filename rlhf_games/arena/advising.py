@@ -197,7 +197,7 @@ class AdviseSession:
 
     def _settle(self) -> None:
         remark = self._remark
-        if self.phase != "saving" or remark is None or remark.state == "saving":
+        if self.phase != "saving" or remark is None or remark.state == "sending":
             return
         if remark.state == "failed":
             self.phase, self.notice = "failed", self.remarks.problem
@@ -209,7 +209,7 @@ class AdviseSession:
 
     def _show_again(self, remark: Remark, still: Still) -> None:
         self._undone = None
-        if remark.state == "solid":
+        if remark.state == "stored":
             self._history.append((remark, still))
             self.notice = self.remarks.problem
             return
@@ -246,7 +246,7 @@ class AdviseSession:
 
     def _held(self) -> set[int | None]:
         """Queries that are on the screen, waiting here, or answered: one that was taken back may be given out again."""
-        said = [still for remark, still in self._history if remark.state in ("saving", "solid")]
+        said = [still for remark, still in self._history if remark.state in ("sending", "stored")]
         return {still.query_id for still in (*self._queue, *said, *([self.current] if self.current is not None else []))}
 
     def _fail(self, error: BaseException) -> None:

@@ -246,8 +246,8 @@ class AskView(SessionView[AskSession]):
 
     def _standing(self) -> tuple[str, str]:
         remarks = self.session.remarks
-        solid = sum(remark.state == "solid" for remark in remarks.given)
-        return f"{solid} stored · {remarks.questions} asked", f"as {remarks.annotator}"
+        stored = sum(remark.state == "stored" for remark in remarks.given)
+        return f"{stored} stored · {remarks.questions} asked", f"as {remarks.annotator}"
 
     def _status(self) -> tuple[str, theme.Colour]:
         session = self.session

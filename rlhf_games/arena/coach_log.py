@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from rlhf_games.arena.outbox import Outbox, Posting, newest
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Evaluation, Takeover
 
 if TYPE_CHECKING:
     from rlhf_games.arena.work import Worker
-    from rlhf_games.feedback.store import Answer, Store
+    from rlhf_games.feedback.store import Answer, AnswerDraft, Store
     from rlhf_games.replay.replay import Replay
 
 KINDS = ("evaluation", "takeover")
-State: TypeAlias = Literal["sending", "stored", "failed", "leaving", "gone"]
-"""``leaving``: being taken back; ``gone``: taken back."""
 MILD, STRONG = 0.5, 1.0
 """Sizes of an evaluation."""
 _RETRY_SECONDS = 2.0
-T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Mark:
+class Mark(Posting):
     """One thing that the coach said."""
 
     episode: str
@@ -43,9 +40,6 @@ class Mark:
     shown_at: float
     """Seconds since 1970."""
     answered_at: float
-    state: State = "sending"
-    answer_id: int | None = None
-    uuid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class CoachLog:
@@ -53,6 +47,7 @@ class CoachLog:
 
     def __init__(self, store: Store, annotator: str, worker: Worker, now: Callable[[], float] = time.monotonic) -> None:
         self._store, self._worker, self._now = store, worker, now
+        self._outbox = Outbox(store, annotator, worker)
         self.annotator = annotator
         self.marks: list[Mark] = []
         """Of this session, oldest first."""
@@ -62,8 +57,6 @@ class CoachLog:
         """Why something is not stored (yet); empty where everything is."""
         self.notice = ""
         """What became of the last wish to take back."""
-        self._jobs: list[tuple[Future[Any], Callable[[], Any], Callable[[Any], None], Mark | None]] = []
-        self._failed: list[tuple[Callable[[], Any], Callable[[Any], None], Mark | None]] = []
         self._retry_at = 0.0
 
     @property
@@ -74,8 +67,8 @@ class CoachLog:
     def say(self, mark: Mark, replay: Future[Replay], instead: Future[Replay | None] | None = None) -> None:
         """Stores a mark with its episode; ``instead``: what the agent would have done, for a takeover."""
         self.marks.append(mark)
-        self.version += 1
-        self._submit(lambda: self._write(mark, replay, instead), lambda answer_id: self._stored(mark, answer_id), mark)
+        self._changed()
+        self._outbox.post(mark, lambda: self._draft(mark, replay, instead), self._changed)
 
     def keep(self, episode: str, replay: Future[Replay]) -> Future[Replay]:
         """Stores an episode as far as it was played; the future is done when it is on the disk."""
@@ -84,36 +77,27 @@ class CoachLog:
             self._store.grow_episode(episode, replay.result())
             return replay.result()
 
-        return self._submit(work, lambda _: None, None)
+        return self._outbox.do(work, lambda _: None)
 
     def undo(self) -> None:
         """Takes back the newest mark of this session, or of an earlier one; as often as it is called."""
         self.notice = ""
-        mark = next((mark for mark in reversed(self.marks) if mark.state in ("sending", "stored", "failed")), None)
+        mark = newest(self.marks, "sending", "stored", "failed")
         if mark is None:
-            self._submit(lambda: self._store.undo_last(self.annotator, kinds=KINDS), self._undone, None)
+            self._outbox.do(lambda: self._store.undo_last(self.annotator, kinds=KINDS), self._undone)
             return
-        mark.state = "leaving"
-        self.version += 1
-        self._submit(lambda: self._retract(mark), lambda _: self._gone(mark), None)
+        self._outbox.take_back(mark, self._changed)
+        self._changed()
 
     def tick(self) -> None:
         """Takes in what the worker has finished."""
-        while self._jobs and self._jobs[0][0].done():
-            job, work, then, mark = self._jobs.pop(0)
-            error = job.exception()
-            if error is None:
-                then(job.result())
-                continue
-            self.problem = f"Not stored yet, trying again: {error}"
-            self._failed.append((work, then, mark))
+        for failure in self._outbox.tick():
+            self.problem = f"Not stored yet, trying again: {failure.error}"
             self._retry_at = self._now() + _RETRY_SECONDS
-            if mark is not None and mark.state == "sending":
-                mark.state = "failed"
-                self.version += 1
-        if self._failed and not self._jobs and self._now() >= self._retry_at:
-            self._again()
-        if not self._failed and not self._jobs:
+            self._changed()
+        if self._outbox.failed and not self._outbox.busy and self._now() >= self._retry_at:
+            self._outbox.again()
+        if not self._outbox.failed and not self._outbox.busy:
             self.problem = ""
 
     def close(self) -> None:
@@ -123,7 +107,8 @@ class CoachLog:
 
     # On the worker
 
-    def _write(self, mark: Mark, replay: Future[Replay], instead: Future[Replay | None] | None) -> int:
+    def _draft(self, mark: Mark, replay: Future[Replay], instead: Future[Replay | None] | None) -> AnswerDraft:
+        """What is stored of a mark; its episode, and what the agent would have done, are stored before it."""
         from rlhf_games.feedback.store import AnswerDraft
 
         self._store.grow_episode(mark.episode, replay.result())
@@ -132,51 +117,22 @@ class CoachLog:
             if other is not None:
                 [replay_id] = self._store.add_replays([other])
                 mark.value = Takeover(mark.value.length, mark.value.seat, replay_id)
-        draft = AnswerDraft(self.annotator, mark.value, mark.shown_at, mark.answered_at, mark.uuid, episode=mark.episode, step=mark.step)
-        mark.answer_id = self._store.post_answers([draft])[0]
-        return mark.answer_id
-
-    def _retract(self, mark: Mark) -> None:
-        if mark.answer_id is not None:  # else its storing failed before: there is nothing to take back
-            self._store.retract(mark.answer_id, self.annotator)
+        return AnswerDraft(self.annotator, mark.value, mark.shown_at, mark.answered_at, mark.uuid, episode=mark.episode, step=mark.step)
 
     def _finish(self) -> None:
         """After everything else; the window waits for it."""
-        left = [work for job, work, _, mark in self._jobs if job.exception() is not None and _wanted(mark)]
-        for work in [work for work, _, mark in self._failed if _wanted(mark)] + left:
+        for work in self._outbox.left():
             with contextlib.suppress(UserError, OSError):
                 work()
         self._store.close()
 
     # Back from the worker
 
-    def _submit(self, work: Callable[[], T], then: Callable[[T], None], mark: Mark | None) -> Future[T]:
-        job = self._worker.submit(work)
-        self._jobs.append((job, work, then, mark))
-        return job
-
-    def _again(self) -> None:
-        failed, self._failed = self._failed, []
-        for work, then, mark in failed:
-            if _wanted(mark):
-                self._submit(work, then, mark)
-
-    def _stored(self, mark: Mark, answer_id: int) -> None:
-        if mark.state in ("sending", "failed"):
-            mark.state = "stored"
-        self.version += 1
-
-    def _gone(self, mark: Mark) -> None:
-        mark.state = "gone"
+    def _changed(self) -> None:
         self.version += 1
 
     def _undone(self, answer: Answer | None) -> None:
         self.notice = "Nothing left to take back." if answer is None else f"Taken back: {words(answer.value)}, of an earlier session."
-
-
-def _wanted(mark: Mark | None) -> bool:
-    """Whether what failed is to be tried again: not where the mark was taken back meanwhile."""
-    return mark is None or mark.state not in ("leaving", "gone")
 
 
 def words(value: Any) -> str:

@@ -6,20 +6,19 @@ A remark is *solid* once it is on the disk. What was said before, by anybody, is
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf_games.arena.errands import problem_words
+from rlhf_games.arena.outbox import Outbox, Posting, new_uuid, newest
 from rlhf_games.arena.work import Worker
 from rlhf_games.feedback.answers import ActionValue, Advice, Aspect, Evaluation, Question
 
 if TYPE_CHECKING:
     from rlhf_games.feedback.store import AnswerDraft, Store
 
-State: TypeAlias = Literal["saving", "solid", "failed", "leaving", "gone"]
 _KINDS = ("advice", "evaluation")
 _LOOK_EVERY = 3.0
 """Seconds."""
@@ -35,15 +34,12 @@ class Said(NamedTuple):
 
 
 @dataclass(eq=False)
-class Remark:
+class Remark(Posting):
     """A remark of this session."""
 
     draft: AnswerDraft
     replay_id: str
     step: int
-    job: Future[list[int]]
-    state: State = "saving"
-    leaving: Future[None] | None = None
 
     @property
     def value(self) -> Advice | Evaluation:
@@ -73,6 +69,7 @@ class Remarks:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._worker, self._now, self._wall = store, worker, now, wall
+        self._outbox = Outbox(store, annotator, worker)
         self.annotator = annotator
         self.problem = ""
         """Why the last remark is not stored."""
@@ -81,8 +78,6 @@ class Remarks:
         self.questions = 0
         """Questions of this session."""
         self._asked: set[tuple[object, ...]] = set()
-        self._questions: list[tuple[AnswerDraft, Future[list[int]]]] = []
-        self._unlogged: list[AnswerDraft] = []
         self._standing: dict[int, tuple[str, Said]] = {}
         self._cursor = 0
         self._reading: Future[Any] | None = None
@@ -100,8 +95,9 @@ class Remarks:
 
         place = {"query_id": query_id} if query_id is not None else {"replay_id": replay_id, "step": step}
         answered_at = max(self._wall(), shown_at)  # the computer's clock may be set back meanwhile
-        draft = AnswerDraft(self.annotator, value, shown_at, answered_at, uuid.uuid4().hex, **place)
-        remark = Remark(draft, replay_id, step, self._post(draft))
+        draft = AnswerDraft(self.annotator, value, shown_at, answered_at, new_uuid(), **place)
+        remark = Remark(draft, replay_id, step, uuid=draft.uuid)
+        self._outbox.post(remark, lambda: draft, self._stored)
         self.given.append(remark)
         self.problem = ""
         self._changes += 1
@@ -120,37 +116,35 @@ class Remarks:
         self.questions += 1
         question = Question(aspect, action, seat)
         answered_at = max(self._wall(), shown_at)
-        draft = AnswerDraft(self.annotator, question, shown_at, answered_at, uuid.uuid4().hex, replay_id=replay_id, step=step)
-        self._questions.append((draft, self._post(draft)))
+        draft = AnswerDraft(self.annotator, question, shown_at, answered_at, new_uuid(), replay_id=replay_id, step=step)
+        self._outbox.do(lambda: self._store.post_answers([draft]), lambda _: None)
 
     def undo(self) -> Remark | None:
         """Takes back the newest remark of this session; None where there is none."""
-        remark = next((remark for remark in reversed(self.given) if remark.state in ("saving", "solid")), None)
+        remark = newest(self.given, "sending", "stored")
         if remark is not None:
-            remark.state = "leaving"
+            self._outbox.take_back(remark, lambda: self._gone(remark), lambda error: self._stays(remark, error))
             self._changes += 1
-            remark.leaving = self._worker.submit(lambda: self._store.retract(remark.job.result()[0], self.annotator))
         return remark
 
     def retry(self) -> None:
         """Stores again what could not be stored: they are the same answers, so they cannot be stored twice."""
         for remark in self.failed:
-            remark.state, remark.job = "saving", self._post(remark.draft)
-        unlogged, self._unlogged = self._unlogged, []
-        self._questions += [(draft, self._post(draft)) for draft in unlogged]
+            remark.state = "sending"
+        self._outbox.again()
         self.problem = ""
 
     def drop(self) -> None:
         """Gives up what could not be stored."""
         self.given = [remark for remark in self.given if remark.state != "failed"]
-        self._unlogged = []
+        self._outbox.failed.clear()
         self._changes += 1
         self.problem = ""
 
     @property
     def stuck(self) -> bool:
         """Whether something could not be stored."""
-        return bool(self.failed or self._unlogged)
+        return bool(self._outbox.failed)
 
     @property
     def failed(self) -> list[Remark]:
@@ -167,15 +161,15 @@ class Remarks:
         return self._marks[1]
 
     def _marks_of(self, replay_id: str) -> tuple[Mark, ...]:
-        mine = {remark.draft.uuid: remark for remark in self.given}
-        gone = {remark.draft.uuid for remark in self.given if remark.state == "leaving"}
+        mine = {remark.uuid: remark for remark in self.given}
+        gone = {remark.uuid for remark in self.given if remark.state == "leaving"}
         marks = [
             Mark(said.step, said.value, True, said.annotator == self.annotator)
             for name, said in self._standing.values()
             if said.replay_id == replay_id and name not in mine and name not in gone
         ]
         shown = [remark for remark in self.given if remark.replay_id == replay_id and remark.state != "leaving"]
-        marks += [Mark(remark.step, remark.value, remark.state == "solid", True) for remark in shown]
+        marks += [Mark(remark.step, remark.value, remark.state == "stored", True) for remark in shown]
         return tuple(sorted(marks, key=lambda mark: mark.step))
 
     def advised(self) -> set[tuple[str, int]]:
@@ -187,9 +181,10 @@ class Remarks:
 
     def tick(self) -> None:
         """Takes in what is stored."""
-        for remark in list(self.given):
-            self._settle(remark)
-        self._settle_questions()
+        for failure in self._outbox.tick():
+            what = "A question is not stored" if failure.piece.posting is None else "This is not stored"
+            self.problem = f"{what}: {problem_words(failure.error)}"
+            self._changes += 1
         if self._reading is not None and self._reading.done():
             reading, self._reading = self._reading, None
             self.looked = True
@@ -199,31 +194,18 @@ class Remarks:
             self._look_at = self._now() + _LOOK_EVERY
             self._reading = self._worker.submit(self._read)
 
-    def _settle_questions(self) -> None:
-        for draft, job in self._questions:
-            if job.done() and (error := job.exception()) is not None:
-                self._unlogged.append(draft)
-                self.problem = f"A question is not stored: {problem_words(error)}"
-        self._questions = [(draft, job) for draft, job in self._questions if not job.done()]
+    def _stored(self) -> None:
+        self.problem = ""
+        self._changes += 1
 
-    def _settle(self, remark: Remark) -> None:
-        if remark.state == "saving" and remark.job.done():
-            error = remark.job.exception()
-            remark.state = "solid" if error is None else "failed"
-            self._changes += 1
-            self.problem = "" if error is None else f"This is not stored: {problem_words(error)}"
-        elif remark.state == "leaving" and remark.leaving is not None and remark.leaving.done():
-            error = remark.leaving.exception()
-            self._changes += 1
-            if error is None or remark.job.exception() is not None:
-                self.given.remove(remark)
-                remark.state = "gone"
-                self._standing = {number: entry for number, entry in self._standing.items() if entry[0] != remark.draft.uuid}
-            else:
-                remark.state, self.problem = "solid", f"This could not be taken back: {problem_words(error)}"
+    def _gone(self, remark: Remark) -> None:
+        self.given.remove(remark)
+        self._standing = {number: entry for number, entry in self._standing.items() if entry[0] != remark.uuid}
+        self._changes += 1
 
-    def _post(self, draft: AnswerDraft) -> Future[list[int]]:
-        return self._worker.submit(lambda: self._store.post_answers([draft]))
+    def _stays(self, remark: Remark, error: BaseException) -> None:
+        remark.state, self.problem = "stored", f"This could not be taken back: {problem_words(error)}"
+        self._changes += 1
 
     def _read(self) -> tuple[dict[int, tuple[str, Said]], tuple[int, ...], int]:
         """On the worker: what is new."""

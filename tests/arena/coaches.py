@@ -52,13 +52,16 @@ class Runs:
 class Coached:
     """A session on the line, its clock, its store and what it was told."""
 
-    def __init__(self, store: Store, clock: Time, game: Line | None = None, worker: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, store: Store, clock: Time, game: Line | None = None, worker: Any = None, writer: Any = None, **settings: Any
+    ) -> None:
+        """``worker``: plays the game; ``writer``: stores what is said, the same one where none is given."""
         self.store, self.clock = store, clock
         self.game = game or Line()
         self.runs = Runs(Policy(self.game))
         self.worker = worker or Inline()
         seeds = itertools.count(100)
-        self.log = CoachLog(store, "ann", self.worker, clock)
+        self.log = CoachLog(store, "ann", writer or self.worker, clock)
         self.session = CoachSession(
             CoachGame(self.runs), self.log, self.worker, self.worker, now=clock, wall=clock, seeds=lambda: next(seeds), **settings
         )

@@ -62,9 +62,8 @@ def test_a_mark_is_about_what_is_on_the_screen(coached: Coached, store: Store) -
 
 def test_a_mark_is_stored_before_it_is_shown_as_stored(store: Store, clock: Time) -> None:
     worker = Manual()
-    coached = Coached(store, clock)
-    coached.log._worker = worker
-    coached.started().run(0.3)
+    coached = Coached(store, clock, writer=worker).started()
+    coached.run(0.3)
     coached.session.evaluate(0.5)
     [mark] = coached.log.marks
     coached.session.tick()
