@@ -11,6 +11,7 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.actions_view import Bars, action_of, crowded, keys_of, paint_bars
 from rlhf_games.arena.advising import AdviseSession
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.controls import Chords, seat_chords
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -63,13 +64,9 @@ class AdviseView(SessionView[AdviseSession]):
         """While an answer is on its way to the disk: the next question is to come at once."""
         return self.session.phase == "saving"
 
-    def _chords(self) -> dict[frozenset[str], int]:
+    def _chords(self) -> Chords:
         current = self.session.current
-        if current is None:
-            return {}
-        spec = current.tape.spec
-        pads = {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
-        return self._keymap.seat(0, spec.keys) | pads
+        return {} if current is None else seat_chords(0, current.tape.spec, self._keymap)
 
     # Input
 

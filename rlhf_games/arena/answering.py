@@ -13,40 +13,24 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 from rlhf_games.arena.held import Asked, Films, Value
+from rlhf_games.arena.outlook import Outlook
 from rlhf_games.arena.playback import Playback
 from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlhf_games.arena.work import Worker
     from rlhf_games.feedback.store import AnswerDraft, Progress, Query, Store
-    from rlhf_games.replay.clip import Clip
 
 Phase: TypeAlias = Literal["waiting", "showing", "saving", "undoing", "failed"]
 
 AHEAD = 6
 """Questions that are leased and drawn beyond the one on the screen."""
-EXPECTED = 24
-"""Questions after those whose clips are drawn when nothing else is to be done; they are not leased."""
 LEASE_SECONDS = 60.0
 _LOOK_EVERY = 0.5
 """Seconds between looks at an empty queue."""
-_COUNT_EVERY = 1.0
-_EXPECT_EVERY = 2.0
-_ANSWERS_SHOWN = 60.0
-"""Seconds over which answers per minute are counted."""
-
-
-class _Looked(NamedTuple):
-    """What the store says about how far things are."""
-
-    progress: Progress
-    waiting: int
-    """Questions of the session's kind that somebody should still answer."""
-    expected: tuple[Clip, ...] | None
-    """What will be asked next; None where it was not looked for."""
 
 
 class AnswerSession(Generic[Value]):
@@ -79,10 +63,6 @@ class AnswerSession(Generic[Value]):
         """Answers of this session that are durable and stand."""
         self.notice = ""
         """What the person should know; empty most of the time."""
-        self.progress: Progress | None = None
-        """Of all kinds of questions."""
-        self.waiting: int | None = None
-        """Questions of this kind that somebody should still answer."""
         self._queue: deque[Asked[Value]] = deque()
         self._broken: list[Asked[Value]] = []
         self._shown_at = 0.0
@@ -92,8 +72,8 @@ class AnswerSession(Generic[Value]):
         self._leasing: Future[list[Query]] | None = worker.submit(self._first_lease)
         self._renewing: Future[list[int]] | None = None
         self._asked: set[int] = set()
-        self._counting: Future[_Looked] | None = None
-        self._look_at = self._count_at = self._expect_at = now()
+        self._outlook = Outlook(store, self.kind, films, worker, now)
+        self._look_at = now()
         self._renew_at = now() + LEASE_SECONDS / 3
         self._closed = False
 
@@ -106,6 +86,16 @@ class AnswerSession(Generic[Value]):
     def loading(self) -> bool:
         """Whether a leased question is still being drawn."""
         return any(not asked.ready for asked in self._queue)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the answering of all kinds of questions is; None where that is not known yet."""
+        return self._outlook.progress
+
+    @property
+    def waiting(self) -> int | None:
+        """Questions of this kind that somebody should still answer; None where that is not known yet."""
+        return self._outlook.waiting
 
     # What the person does
 
@@ -179,7 +169,7 @@ class AnswerSession(Generic[Value]):
         if self.phase == "waiting" and self._queue and self._queue[0].ready:
             self._show(self._queue.popleft())
         self._keep_leases()
-        self._count()
+        self._outlook.tick(self._held_ids())
         self.playback.tick()
 
     def _show(self, asked: Asked[Value]) -> None:
@@ -223,12 +213,12 @@ class AnswerSession(Generic[Value]):
             self.phase, self.notice = "failed", f"This answer is not stored: {error}"
             return
         self.given += 1
-        self._count_at = self._now()
+        self._outlook.soon()
         self.current, self._draft, self.phase = None, None, "waiting"
 
     def _undone(self, found: bool, query: Query | None, said: Value | None) -> None:
         self._undos -= 1
-        self._count_at = self._now()
+        self._outlook.soon()
         self.phase = "showing" if self.current is not None else "waiting"
         if not found:
             self._undos, self.notice = 0, "There is no answer of yours left to take back."
@@ -297,26 +287,3 @@ class AnswerSession(Generic[Value]):
             self._asked = set(ids)
             if ids and self._renewing is None:
                 self._renewing = self._worker.submit(lambda: self._store.renew(self.annotator, ids, LEASE_SECONDS))
-
-    def _count(self) -> None:
-        if self._counting is not None and self._counting.done():
-            counting, self._counting = self._counting, None
-            if counting.exception() is None:
-                looked = counting.result()
-                self.progress, self.waiting = looked.progress, looked.waiting
-                if looked.expected is not None:
-                    self._films.expect(looked.expected)
-        if self._counting is None and self._now() >= self._count_at:
-            self._count_at = self._now() + _COUNT_EVERY
-            held = frozenset(self._held_ids()) if self._now() >= self._expect_at else None
-            self._expect_at = self._expect_at if held is None else self._now() + _EXPECT_EVERY
-            self._counting = self._worker.submit(lambda: self._look(held))
-
-    def _look(self, held: frozenset[int] | None) -> _Looked:
-        """On the worker: how far things are; ``held``: also what will be asked after these queries."""
-        waiting = self._store.query_ids(kind=self.kind, still_wanted=True)
-        expected = None
-        if held is not None:
-            coming = self._store.queries([query_id for query_id in waiting if query_id not in held][:EXPECTED])
-            expected = tuple(clip for query in coming for clip in query.shown)
-        return _Looked(self._store.progress(_ANSWERS_SHOWN), len(waiting), expected)

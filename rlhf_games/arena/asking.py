@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -12,16 +11,19 @@ from numpy.typing import NDArray
 
 from rlhf_games.arena.branching import Fork, fork
 from rlhf_games.arena.browsing import Browser
+from rlhf_games.arena.controls import Chords, seat_chords
+from rlhf_games.arena.dwelling import Dwelling
 from rlhf_games.arena.episodes import Episodes
 from rlhf_games.arena.errands import problem_words
 from rlhf_games.arena.fresh import Fresh
 from rlhf_games.arena.insight import Thought
 from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.looking import Looking, Place
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.playback import Playback
 from rlhf_games.arena.reel import Reel
 from rlhf_games.arena.remarks import Remarks
-from rlhf_games.arena.saliency import Saliency, saliency
+from rlhf_games.arena.saliency import Saliency
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Advice, Aspect, Evaluation
 
@@ -29,10 +31,6 @@ Curve: TypeAlias = Literal["reward", "value"]
 Choosing: TypeAlias = Literal["", "what-if", "teach"]
 """Which question about an action waits for a key of the game."""
 
-DWELL = 1.0
-"""Seconds for which a person who stands still at a decision has looked at what is shown of it: that is a question too."""
-_SALIENT = 256
-"""Decisions of which it stays known what the reward model looks at."""
 _EVALUATION = 0.5
 """How much a mark says."""
 
@@ -56,7 +54,6 @@ class AskSession(Browser):
         super().__init__(episodes, reel, minds, fresh, close, now)
         self.remarks = remarks
         self._at = at
-        self._now, self._wall = now, wall
         self.playback = Playback(now)
         """Of the two branches of a what-if."""
         self.overlay = False
@@ -68,12 +65,9 @@ class AskSession(Browser):
         self.forking = False
         """Whether one is being played."""
         self.notice = ""
-        self._salient: OrderedDict[tuple[str, int, int, str], Saliency] = OrderedDict()
-        self._looking: tuple[str, int, int, str] | None = None
+        self._dwelling = Dwelling(now, wall)
+        self._looking = Looking(reel)
         self._trying: tuple[int, int, int] | None = None
-        self._here: tuple[object, ...] = ()
-        self._there: tuple[object, ...] = ()
-        self._since = self._arrived = 0.0
 
     # Where the person is
 
@@ -127,7 +121,7 @@ class AskSession(Browser):
     @property
     def salient(self) -> Saliency | None:
         """What the reward model looks at in this step; None where that is not known (yet)."""
-        return self._salient.get(self._place())
+        return self._looking.at(self._place())
 
     def shown(self) -> tuple[int, int] | None:
         """Position and number of its picture that are to be seen now: standing still, the state that is decided in."""
@@ -136,12 +130,9 @@ class AskSession(Browser):
         t, number = self.reel.at(self.head)
         return (t, len(self.reel.tape.pictures(t)) - 1) if self.head.paused else (t, number)
 
-    def keys(self, keymap: Keymap) -> dict[frozenset[str], int]:
+    def keys(self, keymap: Keymap) -> Chords:
         """The game's own keys and buttons, by chord."""
-        spec = self.reel.spec
-        if spec is None:
-            return {}
-        return keymap.seat(0, spec.keys) | {frozenset(f"pad:{part}" for part in chord.split("+")): a for chord, a in spec.buttons.items()}
+        return {} if self.reel.spec is None else seat_chords(0, self.reel.spec, keymap)
 
     # What the person does
 
@@ -219,7 +210,7 @@ class AskSession(Browser):
         self.head.paused, self.notice, self.forking, self.fork = True, "", True, None
         tape, t, seat = self.reel.tape, self.t, self.seat
         self._trying = (t, seat, action)
-        self.remarks.ask("what-if", tape.replay.id, t, seat, self.policy, self._since, action)
+        self.remarks.ask("what-if", tape.replay.id, t, seat, self.policy, self._dwelling.since, action)
         self.reel.demand("playing both branches", lambda: fork(tape, mind, t, seat, action), self._forked, self._not_forked)
 
     def leave_fork(self) -> None:
@@ -229,13 +220,13 @@ class AskSession(Browser):
     def teach(self, action: int) -> None:
         """This is the right action here."""
         if self._askable():
-            self.remarks.say(Advice(action, self.seat), self.reel.replay_id, self.t, self._since)
+            self._tell(Advice(action, self.seat))
             self.notice = f"Taught: “{self._meaning(action)}” at decision {self.t}."
 
     def mark(self, good: bool) -> None:
         """What was done here is good, or bad."""
         if self.decision:
-            self.remarks.say(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat), self.reel.replay_id, self.t, self._since)
+            self._tell(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat))
             self.notice = f"Decision {self.t} is marked {'good' if good else 'bad'}."
 
     def undo(self) -> None:
@@ -273,7 +264,8 @@ class AskSession(Browser):
     def show(self, replay_id: str) -> None:
         """Opens an episode; every question about the last one is over."""
         self.leave_fork()
-        self.choosing, self.notice, self._looking = "", "", None
+        self.choosing, self.notice = "", ""
+        self._looking.forget()
         self.head.paused = True
         super().show(replay_id)
 
@@ -282,6 +274,10 @@ class AskSession(Browser):
             self.notice = "This game has no single choice of actions: it can be looked at and marked."
             return False
         return self.decision
+
+    def _tell(self, value: Advice | Evaluation) -> None:
+        """Says something about the decision that is looked at."""
+        self.remarks.say(value, self.reel.replay_id, self.t, self._dwelling.since)
 
     def _meaning(self, action: int) -> str:
         actions = self.reel.tape.spec.actions
@@ -296,23 +292,18 @@ class AskSession(Browser):
     def _not_forked(self, error: BaseException) -> None:
         self.forking, self.notice = False, f"This cannot be tried: {problem_words(error)}"
 
-    def _place(self) -> tuple[str, int, int, str]:
-        return self.reel.replay_id, self.t, self.seat, self.policy
+    def _place(self) -> Place:
+        return Place(self.reel.replay_id, self.t, self.seat, self.policy)
 
     def _arrive(self) -> None:
         """Notes when another decision can be seen."""
-        there = (self.reel.replay_id, self.t, self.seat, self.reel.phase == "ready")
-        if there != self._there:
-            self._there, self._since = there, self._wall()
+        self._dwelling.arrive((self.reel.replay_id, self.t, self.seat, self.reel.phase == "ready"))
 
     def _dwell(self) -> None:
         """Notes since when the person is here; what they look at for a while, they asked."""
         self._arrive()
         here = (*self._place(), self.reel.phase, self.curve, self.overlay)
-        if here != self._here or not self.head.paused:
-            self._here, self._arrived = here, self._now()
-            return
-        if self.thought is None or self._now() < self._arrived + DWELL:
+        if not self._dwelling.stays(here, self.head.paused) or self.thought is None:
             return
         looked_at: dict[Aspect, bool] = {
             "policy": True,
@@ -320,27 +311,13 @@ class AskSession(Browser):
             "reward": self.overlay and self.salient is not None,
         }
         for aspect in (aspect for aspect, looked in looked_at.items() if looked):
-            self.remarks.ask(aspect, self.reel.replay_id, self.t, self.seat, self.policy, self._since)
+            self.remarks.ask(aspect, self.reel.replay_id, self.t, self.seat, self.policy, self._dwelling.since)
 
     def _look(self) -> None:
         """Finds out what the reward model looks at, where that is to be seen."""
-        place = self._place()
         mind = self.reel.mind
-        if not self.overlay or not self.decision or mind is None or not self.head.paused or self.fork is not None:
-            return
-        if place in self._salient or self._looking is not None or self.t + 1 > self.reel.limit:
-            return
-        tape, t, seat = self.reel.tape, self.t, self.seat
-        self._looking = place
+        if self.overlay and self.decision and mind is not None and self.head.paused and self.fork is None:
+            self._looking.ask(self._place(), mind, self._not_seen)
 
-        def found(what: Saliency) -> None:
-            self._salient[place], self._looking = what, None
-            if len(self._salient) > _SALIENT:
-                self._salient.popitem(last=False)
-
-        def failed(error: BaseException) -> None:
-            self._looking, self.overlay = None, False
-            self.notice = f"The reward model cannot be asked: {problem_words(error)}"
-
-        about = tape.spec.observation
-        self.reel.demand("asking the reward model", lambda: saliency(mind, tape.look(t, t + 1), seat, about), found, failed)
+    def _not_seen(self, words: str) -> None:
+        self.overlay, self.notice = False, words

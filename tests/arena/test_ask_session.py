@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rlhf_games.arena import reel
-from rlhf_games.arena.asking import DWELL, AskSession
+from rlhf_games.arena.asking import AskSession
+from rlhf_games.arena.dwelling import DWELL
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Advice, Evaluation, Question
 from rlhf_games.feedback.store import AnswerDraft

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlhf_games.arena import answering
+from rlhf_games.arena import answering, outlook
 from rlhf_games.arena.judging import JudgeSession
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Preference
@@ -282,5 +282,5 @@ def test_what_comes_next_is_drawn_ahead_but_not_leased(store: Store, ask: Ask, j
     session.answer("left")
     for _ in range(3):
         session.tick()
-        clock.now += answering._EXPECT_EVERY
+        clock.now += outlook._EXPECT_EVERY
     assert not {clip for query in store.queries(ids[:held]) for clip in query.clips} & set(films.expected)
