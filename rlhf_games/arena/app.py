@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,13 +25,10 @@ from rlhf_games.arena.help import draw_help
 from rlhf_games.arena.input import Click, Drag, Input, Translator
 from rlhf_games.arena.keys import Press, find
 from rlhf_games.arena.view import Draggable, Next, View
+from rlhf_games.arena.work import drawing_first
 
 FRAMES_PER_SECOND = 60.0
 _HURRIED_SECONDS = 0.002
-SWITCH_SECONDS = 0.0001
-"""How long a background thread (drawing clips, JAX) may keep the interpreter while the window wants it; Python's own 5 ms are seen. A frame
-asks for it dozens of times: beside the drawing of Atari clips the slowest hundredth of frames took 36 ms with 0.5 ms, 16 to 21 with this.
-"""
 _DRAG_PIXELS = 8
 """A mouse that moved less was meant to click."""
 _BACK = ("escape", "pad:back")
@@ -61,14 +57,11 @@ class App:
     def run(self) -> None:
         """Until the window is closed. Between frames it sleeps; input is taken the moment it comes."""
         clock = StepClock(FRAMES_PER_SECOND, self._now)
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_SECONDS)
         try:
-            with _ending_on_signals():
+            with drawing_first(), _ending_on_signals():
                 while self.view is not None:
                     self.turn(clock)
         finally:
-            sys.setswitchinterval(before)
             self.close()
 
     def turn(self, clock: StepClock) -> None:

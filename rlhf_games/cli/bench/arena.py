@@ -263,25 +263,24 @@ class Person:
 def _window(store: Path) -> Iterator[Person]:
     """The judge's window on a store, opened as the command does."""
     from rlhf_games.arena.answer_tasks import open_judge
-    from rlhf_games.arena.app import SWITCH_SECONDS, App
+    from rlhf_games.arena.app import App
     from rlhf_games.arena.judge_view import JudgeView
     from rlhf_games.arena.keys import Keymap
     from rlhf_games.arena.person import Person as Somebody
     from rlhf_games.arena.runs import find_target
+    from rlhf_games.arena.work import drawing_first
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    app = App(open_judge(find_target(str(store)), Somebody("bench", Keymap())))
-    try:
-        begin = time.monotonic()
-        while not isinstance(app.view, JudgeView) and time.monotonic() - begin < _PATIENCE:
-            app.frame()
-            time.sleep(0.002)
-        view: Any = app.view
-        yield Person(app, view)
-    finally:
-        app.close()
-        sys.setswitchinterval(before)
+    with drawing_first():
+        app = App(open_judge(find_target(str(store)), Somebody("bench", Keymap())))
+        try:
+            begin = time.monotonic()
+            while not isinstance(app.view, JudgeView) and time.monotonic() - begin < _PATIENCE:
+                app.frame()
+                time.sleep(0.002)
+            view: Any = app.view
+            yield Person(app, view)
+        finally:
+            app.close()
 
 
 def _first_frame(store: Path) -> float:

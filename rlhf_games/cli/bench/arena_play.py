@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,14 +37,13 @@ def measure_play(game: str, presses: int, interval: float) -> Play:
     import numpy as np
 
     from rlhf_games.arena import start
-    from rlhf_games.arena.app import FRAMES_PER_SECOND, SWITCH_SECONDS, App
+    from rlhf_games.arena.app import FRAMES_PER_SECOND, App
     from rlhf_games.arena.keys import Keymap
     from rlhf_games.arena.person import Person
     from rlhf_games.arena.play_view import PlayView
+    from rlhf_games.arena.work import drawing_first
 
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    with tempfile.TemporaryDirectory() as folder:
+    with drawing_first(), tempfile.TemporaryDirectory() as folder:
         view = start.play(game, Person("bench", Keymap()), Path(folder) / "plays.sqlite")
         assert isinstance(view, PlayView)
         app = App(view)
@@ -59,7 +57,6 @@ def measure_play(game: str, presses: int, interval: float) -> Play:
                     gaps.append(gap)
         finally:
             app.close()
-            sys.setswitchinterval(before)
     p50, p95 = np.percentile(np.array(gaps) * 1000, (50, 95))
     assert view.session.spec is not None
     return Play(
