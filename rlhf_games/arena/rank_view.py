@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from pygame import Rect
@@ -233,20 +233,27 @@ def _paint_order(pen: Pen, order: Order, held: tuple[str, str] | None) -> None:
     x = pen.text((pad, area.centery), "BEST", "label", theme.MUTED, "midleft").right + pad
     right = pen.text((area.right - pad, area.centery), "WORST", "label", theme.MUTED, "midright").left - pad
     gaps = len(order.groups) + 1
-    chip, gap = pen.px(44), pen.px(56 if held is not None else 34)
+    gap = pen.px(56 if held is not None else 34)
     for rank, group in enumerate(order.groups):
         x = _gap(pen, Rect(x, 0, gap, area.h), rank, over, dragging=held is not None)
-        for number, clip in enumerate(group):
-            if number:
-                x = pen.text((x + pen.px(4), area.centery), "=", "title", theme.TEXT, "midleft").right + pen.px(4)
-            box = Rect(x, area.centery - chip // 2, chip, chip)
-            pen.box(box, theme.BLUE if over != f"chip {clip + 1}" else theme.AMBER, radius=8)
-            pen.text(box.center, str(clip + 1), "title", theme.BACKGROUND, "center")
-            pen.click(box, f"chip {clip + 1}")
-            x = box.right
+        x = _chips(pen, x, group, over)
     _gap(pen, Rect(x, 0, max(gap, right - x), area.h), gaps - 1, over, dragging=held is not None)
     if not order.groups and held is None:
         pen.text((x + gap, area.centery), "Digits, or drag clips here", "body", theme.MUTED, "midleft", max(1, right - x - gap))
+
+
+def _chips(pen: Pen, x: int, group: Sequence[int], over: str) -> int:
+    """Clips of the same rank; returns where they end."""
+    chip, middle = pen.px(44), pen.area.centery
+    for number, clip in enumerate(group):
+        if number:
+            x = pen.text((x + pen.px(4), middle), "=", "title", theme.TEXT, "midleft").right + pen.px(4)
+        box = Rect(x, middle - chip // 2, chip, chip)
+        pen.box(box, theme.BLUE if over != f"chip {clip + 1}" else theme.AMBER, radius=8)
+        pen.text(box.center, str(clip + 1), "title", theme.BACKGROUND, "center")
+        pen.click(box, f"chip {clip + 1}")
+        x = box.right
+    return x
 
 
 def _gap(pen: Pen, rect: Rect, number: int, over: str, *, dragging: bool) -> int:

@@ -31,6 +31,13 @@ from rlhf_games.replay.replay import Replay
 from .conftest import Inline, Time
 
 ROWS, COLUMNS, PLANES = 3, 8, 2
+SIZE = (1280, 800)
+"""Of the window in which the views about it are shown."""
+
+
+def name(game: str) -> tuple[str, str]:
+    """What it is called, and its aim."""
+    return "Walk", "Walk."
 
 
 class Walk:

@@ -271,3 +271,43 @@ def until(app: App, there: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline, "nothing came of it"
         pump(app)
         time.sleep(0.005)
+
+
+def fits(app: App, view: Any, size: tuple[int, int]) -> None:
+    """A view, and its help, can be drawn in a window of this size."""
+    app.canvas.use(pygame.display.set_mode(size))
+    view.draw(app.canvas)
+    assert app.canvas.finish()
+    app.helping = True
+    app.frame()
+    app.helping = False
+
+
+def screen() -> bytes:
+    """All that is to be seen."""
+    surface = pygame.display.get_surface()
+    assert surface is not None
+    return pygame.image.tobytes(surface, "RGB")
+
+
+def place(app: App, command: str) -> tuple[int, int]:
+    """The middle of the clickable place of a command."""
+    for part in app.canvas._parts.values():
+        for rect, found in part.clicks:
+            if found == command:
+                return rect.center
+    raise AssertionError(f"{command} cannot be clicked")
+
+
+def click(app: App, position: tuple[int, int], *way: tuple[int, int]) -> None:
+    """The mouse goes down, moves on its way, and comes up."""
+    pygame.event.post(pygame.Event(pygame.MOUSEBUTTONDOWN, pos=position, button=1))
+    for point in way:
+        pygame.event.post(pygame.Event(pygame.MOUSEMOTION, pos=point, buttons=(1, 0, 0), rel=(1, 1)))
+    pygame.event.post(pygame.Event(pygame.MOUSEBUTTONUP, pos=way[-1] if way else position, button=1))
+    pump(app, 2)
+
+
+def values(store: Store) -> list[Any]:
+    """What stands in a store."""
+    return [answer.value for answer in store.answers().answers]

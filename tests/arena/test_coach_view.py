@@ -24,7 +24,7 @@ from rlhf_games.replay.replay import Replay
 
 from .coaches import LEFT, RIGHT, Coached
 from .conftest import Time, press, pump
-from .test_fuzz import KEYS, Erratic, storm
+from .storms import KEYS, Erratic, record_posts, storm
 
 SHIFT = pygame.KMOD_LSHIFT
 
@@ -238,9 +238,7 @@ def test_the_coach_survives(store: Store, clock: Time, show: Callable[..., App],
     """Ten thousand random events: no crash, every mark stored once, every takeover where the keys were."""
     chance = random.Random(6)
     worker = Erratic(chance)
-    posted: list[str] = []
-    real = store.post_answers
-    monkeypatch.setattr(store, "post_answers", lambda drafts: (posted.extend(draft.uuid for draft in drafts), real(drafts))[1])
+    posted = record_posts(store, monkeypatch)
     coached = Coached(store, clock, worker=worker)
     view = CoachView(coached.session, Keymap(), "Line", "Go right.", now=clock)
     monkeypatch.setattr(view, "back", lambda: None)  # Esc would end the storm

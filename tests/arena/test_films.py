@@ -17,7 +17,7 @@ from rlhf_games.feedback.store import Store
 from rlhf_games.replay.clip import Clip
 
 from .conftest import Inline, Line, Manual
-from .test_fuzz import Erratic
+from .storms import Erratic
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +20,8 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Ranking
 from rlhf_games.feedback.store import QueryDraft, Store
 
-from .conftest import Films, Inline, Time, press, pump
-from .test_fuzz import KEYS, Erratic, storm
+from .conftest import Films, Inline, Time, fits, place, press, pump, values
+from .storms import KEYS, Erratic, assert_answered_once, record_posts, storm
 
 Ranked = Callable[..., tuple[App, RankView]]
 
@@ -57,27 +56,14 @@ def ranking(rank: Any, show: Any, clock: Time) -> Ranked:
     return make
 
 
-def values(store: Store) -> list[Any]:
-    return [answer.value for answer in store.answers().answers]
-
-
-def centre(app: App, command: str) -> tuple[int, int]:
-    """Where a clickable place is."""
-    for y in range(0, 480, 3):
-        for x in range(0, 640, 3):
-            if app.canvas.command_at((x, y)) == command:
-                return x, y
-    raise AssertionError(f"nothing to click for {command}")
-
-
 def drag(app: App, source: str, target: str) -> None:
-    begin = centre(app, source)
+    begin = place(app, source)
     app.take(pygame.Event(pygame.MOUSEBUTTONDOWN, pos=begin, button=1))
     app.take(pygame.Event(pygame.MOUSEMOTION, pos=(begin[0] + 30, begin[1]), buttons=(1, 0, 0)))
     app.frame()
-    app.take(pygame.Event(pygame.MOUSEMOTION, pos=centre(app, target), buttons=(1, 0, 0)))
+    app.take(pygame.Event(pygame.MOUSEMOTION, pos=place(app, target), buttons=(1, 0, 0)))
     app.frame()
-    app.take(pygame.Event(pygame.MOUSEBUTTONUP, pos=centre(app, target), button=1))
+    app.take(pygame.Event(pygame.MOUSEBUTTONUP, pos=place(app, target), button=1))
     pump(app, 2)
 
 
@@ -235,7 +221,7 @@ def test_the_mouse(ranking: Ranked, questions: Any, store: Store) -> None:
     app, view = ranking()
     for clip in (2, 1):
         for kind in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP):
-            app.take(pygame.Event(kind, pos=centre(app, f"clip {clip}"), button=1))
+            app.take(pygame.Event(kind, pos=place(app, f"clip {clip}"), button=1))
         pump(app)
     assert view.session.order.groups == ((1,), (0,)), "a click is the clip's digit"
     drag(app, "clip 3", "gap 0")
@@ -265,12 +251,7 @@ def test_ranks_are_of_places_and_labels_of_clips(ranking: Ranked, questions: Any
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 9])
 def test_any_size_of_window(ranking: Ranked, questions: Any, size: tuple[int, int], count: int) -> None:
     questions(count)
-    app, view = ranking()
-    app.canvas.use(pygame.display.set_mode(size))
-    view.draw(app.canvas)
-    assert app.canvas.finish()
-    app.helping = True
-    app.frame()
+    fits(*ranking(), size)
 
 
 @pytest.mark.parametrize("count", range(2, 10))
@@ -293,18 +274,9 @@ def test_the_ranker_survives(store: Store, questions: Any, clock: Time, show: An
     ids = questions(*(chance.randrange(2, 7) for _ in range(60)))
     store._clock = clock
     session = RankSession(store, Films(), "ann", worker, clock, clock)
-    posted: list[str] = []
-    real = store.post_answers
-    monkeypatch.setattr(store, "post_answers", lambda drafts: (posted.extend(draft.uuid for draft in drafts), real(drafts))[1])
+    posted = record_posts(store, monkeypatch)
     view = RankView(session, Keymap(), aim=lambda name: (name, ""), now=clock)
     monkeypatch.setattr(view, "back", lambda: None)  # Esc would end the storm
     storm(show(view, clock), clock, chance, worker, [*KEYS, *(pygame.K_1 + digit for digit in range(7)), pygame.K_1, pygame.K_2])
     session.close()
-    history = store.history()
-    assert [answer.uuid for answer, _ in history] == posted, "what was answered is stored, once and in order"
-    standing = Counter(answer.query_id for answer, taken_back in history if taken_back is None)
-    assert len(history) > 60
-    assert any(taken_back for _, taken_back in history)
-    assert max(standing.values(), default=1) == 1
-    assert set(store.query_ids(still_wanted=True)) == set(ids) - set(standing)
-    assert store.progress().leased == 0
+    assert_answered_once(store, ids, 60, posted)

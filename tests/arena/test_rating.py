@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,8 @@ from rlhf_games.arena.rating import RateSession
 from rlhf_games.feedback.answers import Preference, Rating
 from rlhf_games.feedback.store import QueryDraft, Store
 
-from .conftest import Films, Inline, Time, press, pump
-from .test_fuzz import KEYS, Erratic, storm
+from .conftest import Films, Inline, Time, fits, press, pump, values
+from .storms import KEYS, Erratic, assert_answered_once, record_posts, storm
 
 
 @pytest.fixture
@@ -36,10 +35,6 @@ def rating(store: Store, films: Films, clock: Time, show: Any) -> Callable[..., 
         return app, view
 
     return make
-
-
-def values(store: Store) -> list[Any]:
-    return [answer.value for answer in store.answers().answers]
 
 
 def test_one_key_is_one_rating(rating: Any, questions: Any, store: Store, clock: Time) -> None:
@@ -103,12 +98,7 @@ def test_waiting_counts_only_ratings(rating: Any, ask: Any, clock: Time) -> None
 @pytest.mark.parametrize("size", [(320, 240), (1280, 800), (2560, 1440), (300, 1500)])
 def test_any_size_of_window(rating: Any, questions: Any, size: tuple[int, int]) -> None:
     questions(1)
-    app, view = rating()
-    app.canvas.use(pygame.display.set_mode(size))
-    view.draw(app.canvas)
-    assert app.canvas.finish()
-    app.helping = True
-    app.frame()
+    fits(*rating(), size)
 
 
 def test_the_rater_survives(store: Store, questions: Any, clock: Time, show: Any, monkeypatch: Any) -> None:
@@ -117,14 +107,9 @@ def test_the_rater_survives(store: Store, questions: Any, clock: Time, show: Any
     ids = questions(150)
     store._clock = clock
     session = RateSession(store, Films(), "ann", worker, clock, clock)
+    posted = record_posts(store, monkeypatch)
     view = RateView(session, Keymap(), aim=lambda name: (name, ""), now=clock)
     monkeypatch.setattr(view, "back", lambda: None)  # Esc would end the storm
     storm(show(view, clock), clock, chance, worker, [*KEYS, *(pygame.K_1 + digit for digit in range(6))])
     session.close()
-    history = store.history()
-    standing = Counter(answer.query_id for answer, taken_back in history if taken_back is None)
-    assert len(history) > 100
-    assert any(taken_back for _, taken_back in history)
-    assert max(standing.values(), default=1) == 1
-    assert set(store.query_ids(still_wanted=True)) == set(ids) - set(standing)
-    assert store.progress().leased == 0
+    assert_answered_once(store, ids, 100, posted)

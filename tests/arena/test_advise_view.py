@@ -1,0 +1,75 @@
+"""The agent's questions driven by pygame's events in a window that nobody sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pygame
+import pytest
+
+from rlhf_games.arena.advise_view import AdviseView
+from rlhf_games.arena.app import App
+from rlhf_games.arena.keys import Keymap, Press
+from rlhf_games.arena.pick import Pick
+from rlhf_games.feedback.answers import Advice
+
+from .asking_world import SIZE, World, name, rows
+from .conftest import Time, click, fits, place, press, pump, screen
+
+Show = Callable[..., App]
+
+
+@pytest.fixture
+def advising(world: World, show: Show, clock: Time) -> Iterator[tuple[App, AdviseView]]:
+    view = AdviseView(world.advise(), Keymap(), name=name, now=clock)
+    app = show(view, clock, SIZE)
+    pump(app, 30)
+    yield app, view
+    view.close()
+
+
+def test_one_key_is_one_piece_of_advice(advising: tuple[App, AdviseView], world: World) -> None:
+    app, view = advising
+    stills = []
+    for key, text in ((pygame.K_LEFT, ""), (pygame.K_UP, ""), (pygame.K_1, "1")):
+        stills.append(view.session.current)
+        press(app, key, text=text)
+        pump(app, 6)
+    answers = rows(world.store)
+    assert [answer.value for answer in answers] == [Advice(1), Advice(None), Advice(0)]
+    assert [(answer.replay_id, answer.step) for answer in answers] == [(still.tape.replay.id, still.t) for still in stills if still]
+    click(app, place(app, "unsure"))
+    pump(app, 6)
+    assert rows(world.store)[3].value == Advice(None)
+    press(app, pygame.K_BACKSPACE)
+    pump(app, 6)
+    assert len(rows(world.store)) == 3
+    before = screen()
+    press(app, pygame.K_F1)
+    assert screen() != before
+
+
+def test_a_chord_counts_once_when_it_is_let_go() -> None:
+    chords = {frozenset({"left"}): 1, frozenset({"space"}): 3, frozenset({"left", "space"}): 4}
+    pick = Pick()
+    assert pick.press(Press("left", True), chords) is None
+    assert pick.press(Press("space", True), chords) is None
+    assert pick.press(Press("left", False), chords) == 4
+    assert pick.press(Press("space", False), chords) is None
+    assert pick.press(Press("x", True), chords) is None
+    assert pick.press(Press("2", True), chords) == 1
+    assert pick.press(Press("space", False), chords) is None, "went down before anything was asked"
+
+
+def test_what_led_here_does_not_run_on_unseen(advising: tuple[App, AdviseView]) -> None:
+    app, view = advising
+    press(app, pygame.K_TAB)
+    assert view.session.lead_from is not None
+    pygame.event.post(pygame.Event(pygame.WINDOWFOCUSLOST))
+    pump(app)
+    assert view.session.lead_from is None, "the still that is asked about is seen again"
+
+
+@pytest.mark.parametrize("size", [(320, 240), (2560, 1440), (300, 1500)])
+def test_any_size_of_window(advising: tuple[App, AdviseView], size: tuple[int, int]) -> None:
+    fits(*advising, size)
