@@ -1,10 +1,10 @@
 """Work that the drawing thread must not wait for: not for its end, and not for the interpreter that it holds meanwhile.
 
-A thread that wants the interpreter asks for it only when its timer has run out without the other thread having let go once. Work that lets
-go for a microsecond again and again (an emulator's frames, with a NumPy generator's draw in each) wakes it every time and has the interpreter
-back before it is up: with a timer slower than a frame of the emulator (70 µs) the window stood still for 20 ms, as long as the work took.
-So the window's timer is short and exact. Linux adds 50 µs to everybody's: they are taken off the window's and made more for the others, so
-that once it draws it is hardly interrupted. They lose nothing: when it sleeps it lets go at once.
+A thread that wants the interpreter asks for it only when its timer has run out without the other thread having let go once. Work that
+lets go for a microsecond again and again (an emulator's frames, with a NumPy generator's draw in each) wakes it every time and has the
+interpreter back before it is up: with a timer slower than a frame of the emulator (70 µs) the window stood still for 20 ms, as long as the
+work took. So the window's timer is short and exact. Linux adds 50 µs to everybody's: they are taken off the window's and made more for the
+others, so that once it draws it is hardly interrupted. They lose nothing: when it sleeps it lets go at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from threading import get_native_id
 from typing import Protocol, TypeVar
 
 SWITCH_SECONDS = 20e-6
-"""How long a thread leaves the interpreter to another one before it asks for it; its timer's slack comes on top. Python's own 5 ms are seen:
-a frame lets go of the interpreter dozens of times.
+"""How long a thread leaves the interpreter to another one before it asks for it; its timer's slack comes on top. Python's own 5 ms are
+seen: a frame lets go of the interpreter dozens of times.
 """
 _EXACT, _PATIENT = 1, 500_000
 """Nanoseconds that a timer may be late: of the thread that draws, of the others."""
