@@ -11,7 +11,7 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.actions_view import Bars, action_of, crowded, keys_of, paint_bars
 from rlhf_games.arena.advising import AdviseSession
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.controls import Chords, seat_chords
+from rlhf_games.arena.controls import Chords, game_commands, seat_chords
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -58,6 +58,12 @@ class AdviseView(SessionView[AdviseSession]):
     def commands(self) -> Sequence[Command]:
         """Keys of the game belong to the game."""
         return self._keymap.commands("advise", COMMANDS, frozenset[str]().union(*self._chords()))
+
+    @property
+    def game_keys(self) -> Sequence[Command]:
+        """What the person would do."""
+        current = self.session.current
+        return () if current is None else game_commands(current.tape.spec, self._chords(), "I would do")
 
     @property
     def hurried(self) -> bool:

@@ -12,6 +12,7 @@ from rlhf_games.arena.actions_view import action_of, crowded
 from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.controls import game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -88,6 +89,14 @@ class AskView(SessionView[AskSession]):
         """While an action is asked for, the keys of the game belong to the game."""
         taken = frozenset[str]().union(*self.session.keys(self._keymap)) if self.session.choosing else frozenset[str]()
         return self._keymap.commands("ask", COMMANDS, taken)
+
+    @property
+    def game_keys(self) -> Sequence[Command]:
+        """Which action is meant, once one is asked for."""
+        spec = self.session.reel.spec
+        if spec is None or not isinstance(spec.actions, Discrete):
+            return ()
+        return game_commands(spec, self.session.keys(self._keymap), "the action meant")
 
     # Input
 

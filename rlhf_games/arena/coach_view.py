@@ -13,7 +13,7 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.coach_log import MILD, STRONG
 from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
 from rlhf_games.arena.coach_session import CoachSession
-from rlhf_games.arena.controls import control_words
+from rlhf_games.arena.controls import control_words, game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -66,6 +66,11 @@ class CoachView(SessionView[CoachSession]):
     def commands(self) -> Sequence[Command]:
         """Keys of the game belong to the game."""
         return self._keymap.commands("coach", COMMANDS, self.session.hands.vocabulary)
+
+    @property
+    def game_keys(self) -> Sequence[Command]:
+        """Any of them takes over."""
+        return game_commands(self.session.spec, self.session.hands.chords, "take over")
 
     @property
     def hurried(self) -> bool:

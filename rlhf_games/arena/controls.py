@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.arena.keys import HeldKeys, Keymap, Press, chosen_action
+from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
 
@@ -114,6 +114,16 @@ def seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
     if not spec.turn_based and chords.keys() & keymap.seat(0, spec.keys).keys():
         raise UserError(f"{spec.name}: the second player needs keys of their own: name them in keys.toml under [seat1]")
     return chords
+
+
+def game_commands(spec: GameSpec, chords: Mapping[frozenset[str], int], whose: str = "the game") -> tuple[Command, ...]:
+    """What single keys and buttons do in the game, for the help; chords of several keys follow from them. ``whose``: stands before it."""
+    assert isinstance(spec.actions, Discrete)
+    keys: dict[int, list[str]] = {}
+    for chord, action in chords.items():
+        if len(chord) == 1:
+            keys.setdefault(action, []).extend(chord)
+    return tuple(Command("", tuple(names), f"{whose}: {spec.actions.meanings[action]}") for action, names in keys.items())
 
 
 def control_words(spec: GameSpec, chords: Mapping[frozenset[str], int]) -> list[tuple[str, str]]:

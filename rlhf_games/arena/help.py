@@ -11,16 +11,22 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.pen import Pen
-from rlhf_games.arena.view import View
+from rlhf_games.arena.view import Playable, View
 
 _WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",), "back; nothing is lost"))
 
 
 def draw_help(canvas: Canvas, view: View) -> None:
     """Paints the whole window."""
-    commands = _merged(tuple(command for command in view.commands if command.help) + _WINDOW)
+    commands = help_lines(view)
     canvas.begin(("help", view.title))
     canvas.part("help", Rect(0, 0, canvas.width, canvas.height), commands, lambda pen: _paint(pen, view.title, commands))
+
+
+def help_lines(view: View) -> tuple[Command, ...]:
+    """Every key that means something now: those of the game first, then the view's, then the window's."""
+    played = tuple(view.game_keys) if isinstance(view, Playable) else ()
+    return played + _merged(tuple(command for command in view.commands if command.help) + _WINDOW)
 
 
 def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
@@ -34,11 +40,11 @@ def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
     rows = max(1, room // line)
     columns = -(-len(commands) // rows)
     width = (pen.area.w - 2 * margin) // columns
-    widest = max(pen.hint_width(_named(command), "") for command in commands) + pen.px(12)
+    widest = max(pen.hint_width(key_names(command), "") for command in commands) + pen.px(12)
     for number, command in enumerate(commands):
         x, y = margin + number // rows * width, top + number % rows * line + line // 2
         if command.keys:
-            pen.hint((x, y), _named(command), "")
+            pen.hint((x, y), key_names(command), "")
         else:
             pen.text((x, y), "no key", "small", theme.AMBER, "midleft")
         words = command.help if command.keys else f"{command.help} (the game needs its key: choose another in keys.toml)"
@@ -55,6 +61,8 @@ def _merged(commands: Sequence[Command]) -> tuple[Command, ...]:
     return tuple(lines)
 
 
-def _named(command: Command) -> tuple[str, ...]:
-    """At most three keys: those of a keyboard first."""
-    return tuple(sorted(command.keys, key=lambda key: "pad:" in key))[:3]
+def key_names(command: Command) -> tuple[str, ...]:
+    """Keys of the keyboard (of a long row the first and the last), then a button of the gamepad."""
+    typed = tuple(key for key in command.keys if "pad:" not in key)
+    pads = tuple(key for key in command.keys if "pad:" in key)
+    return (typed if len(typed) <= 3 else (typed[0], "…", typed[-1])) + pads[:1]

@@ -46,7 +46,8 @@ class Translator:
         controller.init()
         self._pads: dict[int, controller.Controller] = {}
         self._stick: dict[tuple[int, int], str] = {}
-        self._shoulders: set[tuple[int, int]] = set()
+        self._down: set[tuple[int, int]] = set()
+        """Buttons that are down, by gamepad."""
 
     def read(self, event: pygame.Event) -> list[Input]:
         """What an event means; an empty list for most."""
@@ -65,6 +66,8 @@ class Translator:
             return self._axis(event)
         if kind == pygame.CONTROLLERDEVICEADDED:
             self._pads[event.device_index] = controller.Controller(event.device_index)
+        if kind == pygame.CONTROLLERDEVICEREMOVED:
+            return self._unplugged(event.instance_id)
         return list(_SIGNALS.get(kind, ()))
 
     def _key(self, event: pygame.Event) -> list[Input]:
@@ -76,10 +79,22 @@ class Translator:
     def _button(self, event: pygame.Event) -> list[Input]:
         if not 0 <= event.button < len(_BUTTONS):
             return []
-        name, down = _BUTTONS[event.button], event.type == pygame.CONTROLLERBUTTONDOWN
-        if name.endswith("shoulder"):
-            (self._shoulders.add if down else self._shoulders.discard)((event.instance_id, event.button))
-        return [Press(f"pad:{name}", down, "", bool(self._shoulders))]
+        down = event.type == pygame.CONTROLLERBUTTONDOWN
+        (self._down.add if down else self._down.discard)((event.instance_id, event.button))
+        return [Press(f"pad:{_BUTTONS[event.button]}", down, "", self._shift)]
+
+    @property
+    def _shift(self) -> bool:
+        """A shoulder button is down."""
+        return any(_BUTTONS[button].endswith("shoulder") for _, button in self._down)
+
+    def _unplugged(self, pad: int) -> list[Input]:
+        """A gamepad that is gone holds nothing any more."""
+        names = [_BUTTONS[button] for its, button in self._down if its == pad]
+        names += [name for (its, _), name in self._stick.items() if its == pad]
+        self._down = {place for place in self._down if place[0] != pad}
+        self._stick = {place: name for place, name in self._stick.items() if place[0] != pad}
+        return [Press(f"pad:{name}", False) for name in names if name]
 
     def _axis(self, event: pygame.Event) -> list[Input]:
         place = (event.instance_id, event.axis)
@@ -87,8 +102,7 @@ class Translator:
         before, self._stick[place] = self._stick.get(place, ""), pushed
         if pushed == before:
             return []
-        shift = bool(self._shoulders)
-        return [Press(f"pad:{name}", down, "", shift) for name, down in ((before, False), (pushed, True)) if name]
+        return [Press(f"pad:{name}", down, "", self._shift) for name, down in ((before, False), (pushed, True)) if name]
 
 
 _SIGNALS: dict[int, tuple[Signal, ...]] = {

@@ -9,7 +9,7 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.controls import RANDOM, control_words
+from rlhf_games.arena.controls import RANDOM, control_words, game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -65,6 +65,13 @@ class PlayView(SessionView[PlaySession]):
         playing, rating = (tuple(command for command in COMMANDS if command.name.startswith("rate") == rates) for rates in (False, True))
         keys = self.session.game_keys
         return *self._keymap.commands("play", playing, keys), *self._keymap.commands("play", rating, () if over else keys)
+
+    @property
+    def game_keys(self) -> Sequence[Command]:
+        """What every person's keys do in the game."""
+        spec, people = self.session.spec, range(self.session.people)
+        names = ("the game",) if len(people) == 1 else ("first player", "second player")
+        return () if spec is None else [line for seat in people for line in game_commands(spec, self.session.chords(seat), names[seat])]
 
     @property
     def hurried(self) -> bool:

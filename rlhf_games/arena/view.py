@@ -69,4 +69,14 @@ class Draggable(Protocol):
         ...
 
 
+@runtime_checkable
+class Playable(Protocol):
+    """A view in which keys of a game count too."""
+
+    @property
+    def game_keys(self) -> Sequence[Command]:
+        """What they do in the game, for the help; empty while that is not known."""
+        ...
+
+
 Next: TypeAlias = View | Literal["back"] | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pygame
 import pytest
@@ -13,8 +15,9 @@ from rlhf_games.arena.keys import Keymap, Press
 from rlhf_games.arena.pick import Pick
 from rlhf_games.feedback.answers import Advice
 
-from .asking_world import SIZE, World, name, rows
+from .asking_world import SIZE, Walk, World, make_world, name, rows
 from .conftest import Time, click, fits, place, press, pump, screen
+from .storms import KEYS, Erratic, record_posts, storm
 
 Show = Callable[..., App]
 
@@ -73,3 +76,25 @@ def test_what_led_here_does_not_run_on_unseen(advising: tuple[App, AdviseView]) 
 @pytest.mark.parametrize("size", [(320, 240), (2560, 1440), (300, 1500)])
 def test_any_size_of_window(advising: tuple[App, AdviseView], size: tuple[int, int]) -> None:
     fits(*advising, size)
+
+
+def test_advising_survives(tmp_path: Path, clock: Time, show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(9)
+    worker = Erratic(chance)
+    world = make_world(tmp_path, clock, Walk(limit=24), worker=worker, writer=worker, seeds=12)
+    posted = record_posts(world.store, monkeypatch)
+    view = AdviseView(world.advise(), Keymap(), name=name, now=clock)
+    monkeypatch.setattr(view, "back", lambda: None)  # Esc would end the storm
+    world.store._clock = clock
+    app = show(view, clock)
+    storm(app, clock, chance, worker, [*KEYS, pygame.K_1, pygame.K_u, pygame.K_n])
+    app.close()
+    worker.shutdown()
+    history = world.store.history()
+    assert sorted(answer.uuid for answer, _ in history) == sorted(posted), "everything is stored once"
+    assert {answer.kind for answer, _ in history} == {"advice"}
+    assert len(history) > 20
+    assert any(taken_back for _, taken_back in history)
+    standing = [(answer.replay_id, answer.step) for answer, taken_back in history if taken_back is None]
+    assert len(standing) == len(set(standing)), "no state is answered twice"
+    world.store.close()

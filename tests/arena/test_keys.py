@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pygame
 import pytest
 
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.films import Footage
+from rlhf_games.arena.input import Translator
 from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action, find
 from rlhf_games.arena.pen import cap, fit
 from rlhf_games.arena.person import login_name, settings_folder, who
@@ -200,3 +202,18 @@ def test_runs_and_stores_are_told_apart(tmp_path: Path) -> None:
     assert find_target("postgresql://me@host/name").name == "name"
     with pytest.raises(UserError, match="does not exist"):
         find_target(str(tmp_path / "nowhere"))
+
+
+def test_a_gamepad_that_is_pulled_out_lets_go_of_everything() -> None:
+    pygame.init()
+    read = Translator().read
+    pad: dict[str, Any] = {"instance_id": 3}
+    for button in (0, 9):
+        read(pygame.Event(pygame.CONTROLLERBUTTONDOWN, button=button, **pad))
+    read(pygame.Event(pygame.CONTROLLERAXISMOTION, axis=0, value=30000, **pad))
+    read(pygame.Event(pygame.CONTROLLERBUTTONDOWN, button=1, instance_id=4))
+    gone = read(pygame.Event(pygame.CONTROLLERDEVICEREMOVED, **pad))
+    assert {press.key for press in gone if isinstance(press, Press) and not press.down} == {"pad:a", "pad:dpright", "pad:leftshoulder"}
+    [later] = read(pygame.Event(pygame.CONTROLLERBUTTONDOWN, button=14, instance_id=4))
+    assert later == Press("pad:dpright", True), "the shoulder button of the other one counts no more"
+    pygame.quit()

@@ -13,7 +13,8 @@ import pytest
 
 from rlhf_games.arena import start
 from rlhf_games.arena.app import App
-from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.help import help_lines, key_names
+from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
@@ -166,7 +167,8 @@ FIRST_FRAME = """
 import sys, time
 from rlhf_games.arena import start
 from rlhf_games.arena.app import App
-from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.help import help_lines, key_names
+from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.person import Person
 view = start.play(sys.argv[1], Person("ann", Keymap()), sys.argv[2])
 app = App(view)
@@ -189,3 +191,27 @@ def test_the_first_frame_does_not_wait_for_jax(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(320, 240), (1280, 800), (2560, 1440), (300, 1500)])
 def test_any_size_of_window(playing: Any, size: tuple[int, int]) -> None:
     fits(*playing(), size)
+
+
+def test_the_help_names_the_keys_of_the_game_and_its_buttons(playing: Any) -> None:
+    app, view = playing()
+    lines = {command.help: key_names(command) for command in help_lines(view)}
+    assert lines["the game: left"] == ("left", "pad:dpleft")
+    assert lines["the game: fire"] == ("space",)
+    assert "the game: fire right" not in lines, "follows from the two"
+    assert lines["pause, go on"] == ("p", "pad:start")
+    press(app, pygame.K_F1)
+    assert app.helping
+
+
+def test_no_key_is_left_out_of_the_help() -> None:
+    assert key_names(Command("praise", ("+", "=", "[+]", "pad:y"), "")) == ("+", "=", "[+]", "pad:y")
+    assert key_names(Command("digit", tuple("123456789"), "")) == ("1", "…", "9")
+    assert key_names(Command("keep", ("pad:y", "return"), "")) == ("return", "pad:y")
+
+
+def test_the_second_player_finds_their_keys_in_the_help(playing: Any) -> None:
+    _, view = playing(Line(seats=2), people=2)
+    lines = {command.help: command.keys for command in help_lines(view)}
+    assert lines["first player: left"] == ("left", "pad:dpleft")
+    assert lines["second player: left"] == ("a",)
