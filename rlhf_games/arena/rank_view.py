@@ -13,6 +13,7 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.ranking import MOST_CLIPS, Order, RankSession
+from rlhf_games.arena.theme import Style
 from rlhf_games.feedback.answers import Ranking
 
 _DIGITS = tuple(range(1, MOST_CLIPS + 1))
@@ -220,9 +221,10 @@ class RankView(AnswerView[RankSession]):
 
 
 def _badge(pen: Pen, rect: Rect, words: str) -> Rect:
-    """A rank, to be read from a metre."""
+    """A rank, to be read from a metre; smaller where there is no room for that."""
     pen.box(rect, theme.BLUE, radius=10)
-    pen.text(rect.center, words, "title", theme.BACKGROUND, "center")
+    style: Style = "title" if pen.text_width(words, "title") < rect.w - pen.px(8) else "strong"
+    pen.text(rect.center, words, style, theme.BACKGROUND, "center")
     return rect
 
 
