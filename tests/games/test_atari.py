@@ -142,6 +142,36 @@ def test_a_branch_goes_on_exactly_and_apart(name: str) -> None:
         np.testing.assert_array_equal(branch.frames(), session.frames())
 
 
+@pytest.mark.parametrize("seed", [0, 7, BIG])
+def test_the_stuck_action_is_told_from_the_numbers_that_the_emulator_draws(seed: int) -> None:
+    """Beyond a Mersenne Twister's 624 numbers; a state that was saved goes on with the same ones."""
+    session: Any = load("pong").open(seed)
+    emulator = session._emulator
+    numbers = np.random.RandomState(seed & 0x7FFFFFFF).randint(0, 2**32, (2000, 2), np.uint32)[emulator.frame :, 0]
+    held, wanted = emulator._held, []
+    codes = np.random.default_rng(seed).choice([2, 3], 700).tolist()
+    for number, code in zip(numbers.tolist(), codes, strict=False):
+        held = code if number / 2**32 >= 0.25 else held
+        wanted.append(held)
+    assert wanted != codes
+
+    def play(begin: int) -> list[int]:
+        return [(emulator.act(code), emulator._held)[1] for code in codes[begin:]]
+
+    def saved_at(frames: int) -> Any:
+        for code in codes[:frames]:
+            emulator.act(code)
+        return emulator.save()
+
+    begin = emulator.save()
+    assert play(0) == wanted
+    emulator.restore(begin)
+    middle = saved_at(400)
+    assert play(400) == wanted[400:]
+    emulator.restore(middle)
+    assert play(400) == wanted[400:]
+
+
 def test_frames_are_every_frame_in_colour() -> None:
     game = load("pong", frame_skip=5)
     session = game.open(3)
