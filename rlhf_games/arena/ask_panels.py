@@ -12,6 +12,7 @@ from rlhf_games.arena.actions_view import Bars, keys_of, paint_bars
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.branching import Branch
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.reel_view import TURNS
@@ -48,8 +49,8 @@ def _thoughts(session: AskSession, keymap: Keymap, now: float) -> _Thoughts:
         ended = "The episode is over." if tape.replay.ended != "unfinished" else "The recording ends here."
         return _Thoughts(session.t, seat, None, "", "", "", ended if tape.done else "Not played yet.", 0)
     loading = session.reel.mind is not None and thought is None and not session.reel.thinking_problem
-    value = "" if thought is None else f"{thought.value:.3g}"
-    reward = "" if thought is None else f"{thought.reward.mean():+.3f} ± {thought.reward.std():.3f}"
+    value = "" if thought is None else figure(thought.value, ".3g")
+    reward = "" if thought is None else f"{figure(float(thought.reward.mean()), '+.3f')} ± {thought.reward.std():.3f}"
     return _Thoughts(
         session.t, seat, _bars(session, keymap), value, reward, _looks_at(session), "", int(now * TURNS) % TURNS if loading else -1
     )
@@ -152,7 +153,7 @@ def _draw_branch(canvas: Canvas, rect: Rect, session: AskSession, place: int, ti
 def _paint_branch(pen: Pen, title: str, branch: Branch, over: bool) -> None:
     pad = pen.px(14)
     pen.box(pen.area)
-    total = f"{branch.reward.mean(0).sum():+.2f} learned"
+    total = f"{figure(float(branch.reward.mean(0).sum()), '+.2f')} learned"
     edge = pen.text((pen.area.right - pad, pen.px(10)), total, "label", theme.TEXT, "topright")
     words = title + (" · GAME OVER" if over and branch.ended else "")
     pen.text((pad, pen.px(10)), words, "label", theme.AMBER if over and branch.ended else theme.BLUE, width=edge.x - 2 * pad)

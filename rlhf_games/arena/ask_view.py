@@ -16,6 +16,7 @@ from rlhf_games.arena.controls import game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
+from rlhf_games.arena.pen import key_for
 from rlhf_games.arena.pick import DIGITS, Pick
 from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
 from rlhf_games.arena.salient_view import lit
@@ -261,7 +262,8 @@ class AskView(SessionView[AskSession]):
     def _status(self) -> tuple[str, theme.Colour]:
         session = self.session
         if session.remarks.problem:
-            return f"{session.remarks.problem} Enter tries again, Del gives it up.", theme.AMBER
+            again, drop = (key_for(self.commands, name) for name in ("retry", "drop"))
+            return f"{session.remarks.problem} {again} tries again, {drop} gives it up.", theme.AMBER
         if session.choosing:
             what = "What if the agent did…" if session.choosing == "what-if" else "What is right here?"
             return f"{what} Press a key of the game or a number, or click the action. Esc: never mind.", theme.TEXT
@@ -271,7 +273,7 @@ class AskView(SessionView[AskSession]):
             return session.fresh.problem, theme.AMBER
         parts = [session.notice] if session.notice else []
         if session.newer and session.policy:
-            parts.append("a newer policy is there: N asks it")
+            parts.append(f"a newer policy is there: {key_for(self.commands, 'renew')} asks it")
         if session.overlay and session.salient is None and session.decision and session.policy and session.head.paused:
             parts.append("asking the reward model…")
         if not parts and session.reel.phase == "ready":

@@ -17,7 +17,7 @@ from rlhf_games.arena.controls import control_words, game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
-from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pen import Pen, key_for
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next, View
@@ -182,12 +182,11 @@ class CoachView(SessionView[CoachSession]):
         picture = session.picture()
         assert picture is not None
         still_picture(pen, picture, dim=True)
-        pause = next((command.keys[0] for command in self.commands if command.name == "pause" and command.keys), "")
         match session.phase:
             case "ready":
                 notice(pen, "Ready?", "Any key: the agent begins to play.")
             case "paused":
-                notice(pen, "Paused", f"{pause.upper()} goes on." if pause else "Click “pause” to go on.")
+                notice(pen, "Paused", f"{key_for(self.commands, 'pause')} goes on.")
             case "over":
                 notice(pen, "Game over", "You can still judge its end.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -116,18 +116,22 @@ def seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
     return chords
 
 
-def game_commands(spec: GameSpec, chords: Mapping[frozenset[str], int], whose: str = "the game") -> tuple[Command, ...]:
-    """What single keys and buttons do in the game, for the help; chords of several keys follow from them. ``whose``: stands before it."""
+def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tuple[Command, ...]:
+    """What keys and buttons do in the game, for the help. ``whose``: stands before it."""
     assert isinstance(spec.actions, Discrete)
     keys: dict[int, list[str]] = {}
-    for chord, action in chords.items():
-        if len(chord) == 1:
-            keys.setdefault(action, []).extend(chord)
+    for chord, action in _telling(chords):
+        keys.setdefault(action, []).append(chord)
     return tuple(Command("", tuple(names), f"{whose}: {spec.actions.meanings[action]}") for action, names in keys.items())
 
 
-def control_words(spec: GameSpec, chords: Mapping[frozenset[str], int]) -> list[tuple[str, str]]:
-    """Single keys and what they mean, for people: ``[("left", "left"), ("space", "fire")]``; chords of several keys follow from them."""
+def control_words(spec: GameSpec, chords: Chords) -> list[tuple[str, str]]:
+    """Keys of the keyboard and what they mean, for people: ``[("left", "left"), ("space", "fire")]``."""
     assert isinstance(spec.actions, Discrete)
-    singles = [(next(iter(chord)), spec.actions.meanings[action]) for chord, action in chords.items() if len(chord) == 1]
-    return [(key, meaning) for key, meaning in singles if not key.startswith("pad:")]
+    return [(chord, spec.actions.meanings[action]) for chord, action in _telling(chords) if "pad:" not in chord]
+
+
+def _telling(chords: Chords) -> list[tuple[str, int]]:
+    """Single keys, and chords that do not follow from them (``"up+right"`` where one of them means nothing alone), with their actions."""
+    singles = {key for chord in chords if len(chord) == 1 for key in chord}
+    return [("+".join(sorted(chord, reverse=True)), action) for chord, action in chords.items() if len(chord) == 1 or not chord <= singles]

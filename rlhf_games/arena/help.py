@@ -11,8 +11,10 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command
 from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.theme import Style
 from rlhf_games.arena.view import Playable, View
 
+_NO_KEY, _MEND = "no key", "choose one in keys.toml"
 _WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",), "back; nothing is lost"))
 
 
@@ -30,25 +32,47 @@ def help_lines(view: View) -> tuple[Command, ...]:
 
 
 def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
-    margin, line = pen.px(theme.MARGIN * 2), pen.px(44)
+    margin = pen.px(theme.MARGIN * 2)
     pen.text((margin, margin), f"{title}: keys", "title")
     pen.text((margin, margin + pen.px(44)), "Press any key to go on.", "body", theme.MUTED)
     top = margin + pen.px(104)
     room = pen.area.h - top - margin
-    if len(commands) * line > 2 * room:  # closer together: in more than two columns the words would not fit
-        line = max(pen.px(34), room // -(-len(commands) // 2))
+    # Closer together where there are many: in more than two columns the words would not fit.
+    line = min(pen.px(44), max(pen.px(34), room // -(-len(commands) // 2)))
     rows = max(1, room // line)
-    columns = -(-len(commands) // rows)
-    width = (pen.area.w - 2 * margin) // columns
-    widest = max(pen.hint_width(key_names(command), "") for command in commands) + pen.px(12)
-    for number, command in enumerate(commands):
-        x, y = margin + number // rows * width, top + number % rows * line + line // 2
-        if command.keys:
-            pen.hint((x, y), key_names(command), "")
-        else:
-            pen.text((x, y), "no key", "small", theme.AMBER, "midleft")
-        words = command.help if command.keys else f"{command.help} (the game needs its key: choose another in keys.toml)"
-        pen.text((x + widest, y), words, "body", anchor="midleft", width=width - widest - pen.px(16))
+    columns = [commands[first : first + rows] for first in range(0, len(commands), rows)]
+    x = margin
+    style, widths, gap = _widths(pen, columns, pen.area.w - 2 * margin)
+    for column, (keys, words) in zip(columns, widths, strict=True):
+        for number, command in enumerate(column):
+            y = top + number * line + line // 2
+            if command.keys:
+                pen.hint((x, y), key_names(command), "")
+            else:
+                pen.text((x, y), _NO_KEY, "small", theme.AMBER, "midleft")
+            pen.text((x + keys, y), _meaning(command), style, anchor="midleft", width=words)
+        x += keys + words + gap
+
+
+def _widths(pen: Pen, columns: Sequence[Sequence[Command]], room: int) -> tuple[Style, list[tuple[int, int]], int]:
+    """How to write what keys mean so that it fits; for each column the pixels of its keys and of its words; those between columns."""
+    keys = [max(_keys_width(pen, command) for command in column) + pen.px(12) for column in columns]
+    gap = pen.px(24)
+    left = max(1, room - sum(keys) - gap * (len(columns) - 1))
+    styles: tuple[Style, ...] = ("body", "small")
+    for style in styles:
+        words = [max(pen.text_width(_meaning(command), style) for command in column) for column in columns]
+        if sum(words) <= left:
+            return style, list(zip(keys, words, strict=True)), gap + (left - sum(words)) // len(columns)
+    return "small", [(width, entry * left // sum(words)) for width, entry in zip(keys, words, strict=True)], gap
+
+
+def _keys_width(pen: Pen, command: Command) -> int:
+    return pen.hint_width(key_names(command), "") if command.keys else pen.text_width(_NO_KEY, "small")
+
+
+def _meaning(command: Command) -> str:
+    return command.help if command.keys else f"{command.help} ({_MEND})"
 
 
 def _merged(commands: Sequence[Command]) -> tuple[Command, ...]:

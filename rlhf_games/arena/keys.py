@@ -83,11 +83,18 @@ class Keymap:
         return cls(views, seats)
 
     def commands(self, view: str, defaults: Iterable[Command], taken: Iterable[str] = ()) -> tuple[Command, ...]:
-        """The commands of a view with this person's keys; keys that are ``taken`` (by the game) are left out."""
+        """The commands of a view with this person's keys.
+
+        Keys that are ``taken`` (by the game) are left out, and a key that the person gave to a command is no other's any more.
+        """
         chosen, busy = self.views.get(view, {}), frozenset(taken)
-        return tuple(
-            command._replace(keys=tuple(key for key in chosen.get(command.name, command.keys) if key not in busy)) for command in defaults
-        )
+        wanted = busy.union(*chosen.values())
+
+        def keys(command: Command) -> tuple[str, ...]:
+            own = chosen.get(command.name)
+            return tuple(key for key in (command.keys if own is None else own) if key not in (wanted if own is None else busy))
+
+        return tuple(command._replace(keys=keys(command)) for command in defaults)
 
     def seat(self, seat: int, keys: Mapping[str, int]) -> dict[frozenset[str], int]:
         """The chords of one seat: the game's own keys, with this person's (or the second player's) in their place."""

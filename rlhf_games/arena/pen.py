@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pygame import Rect
 
 from rlhf_games.arena import theme
+from rlhf_games.arena.keys import Command
 from rlhf_games.arena.text import Fonts
 from rlhf_games.arena.theme import Colour, Style
 
@@ -25,13 +26,20 @@ _BLADES = 12
 
 
 def cap(key: str) -> str:
-    """A key as it is printed on a key cap: ``shift+left`` is ``⇧ ←``."""
+    """A key as it is printed on a key cap: ``shift+left`` is ``⇧ ←``; keys of a chord stand side by side."""
     modifier, plain = ("shift", key[6:]) if key.startswith("shift+") else ("", key)
+    if "+" in plain[1:-1] and not plain.startswith("["):
+        return " ".join(cap(part) for part in plain.split("+"))
     if plain.startswith("pad:"):
         button = _CAPS.get(plain[4:], plain[4:].capitalize())
         return f"pad L1+{button}" if modifier == "shift" else f"pad {button}"
     name = _CAPS.get(plain, plain.upper() if len(plain) == 1 or (plain[:1] == "f" and plain[1:].isdigit()) else plain.capitalize())
     return f"⇧ {name}" if modifier == "shift" else name
+
+
+def key_for(commands: Iterable[Command], name: str) -> str:
+    """The first key of a command, for a sentence; where it has none, what to click."""
+    return next((cap(command.keys[0]) for command in commands if command.name == name and command.keys), f"a click on “{name}”")
 
 
 class Pen:

@@ -10,10 +10,11 @@ from pygame import Rect
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.controls import RANDOM, control_words, game_commands
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
-from rlhf_games.arena.pen import Pen
+from rlhf_games.arena.pen import Pen, key_for
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.arena.rating import SCALE
 from rlhf_games.arena.session_view import SessionView
@@ -212,14 +213,14 @@ class PlayView(SessionView[PlaySession]):
             case "ready":
                 notice(pen, "Ready?", "Press any key of the game to start.")
             case "paused":
-                notice(pen, "Paused", "P goes on.")
+                notice(pen, "Paused", f"{key_for(self.commands, 'pause')} goes on.")
             case "over" | "failed":
                 self._paint_over(pen)
 
     def _paint_over(self, pen: Pen) -> None:
         session = self.session
         title = "Game over" if session.ended else "Stopped"
-        score = f"{session.returns[0]:g} points in {session.decisions} decisions."
+        score = f"{figure(session.returns[0], 'g')} points in {session.decisions} decisions."
         box = notice(pen, title, score, 240)
         keys = {command.name: command.keys[:1] for command in self.commands}
         self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
@@ -244,7 +245,7 @@ class PlayView(SessionView[PlaySession]):
         pen.box(pen.area)
         x, y, width = pen.px(22), pen.px(20), pen.area.w - pen.px(44)
         pen.text((x, y), "SCORE", "label", theme.MUTED)
-        pen.text((x, y + pen.px(22)), " : ".join(f"{score:g}" for score in session.returns), "huge", width=width)
+        pen.text((x, y + pen.px(22)), " : ".join(figure(score, "g") for score in session.returns), "huge", width=width)
         y += pen.px(104)
         mode = "waits for your keys" if session.wait_for_key else "runs by itself"
         if spec is not None and spec.turn_based:

@@ -11,7 +11,7 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.answer_view import HINTS, SHARED, AnswerView, Words
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command
-from rlhf_games.arena.pen import Pen, fit
+from rlhf_games.arena.pen import Pen, fit, key_for
 from rlhf_games.arena.ranking import MOST_CLIPS, Order, RankSession
 from rlhf_games.arena.theme import Style
 from rlhf_games.feedback.answers import Ranking
@@ -130,7 +130,7 @@ class RankView(AnswerView[RankSession]):
 
     def _place(self, clip: int, tie: bool) -> None:
         if not self.session.place(clip, tie) and clip in self.session.order.placed and self.session.answerable:
-            self.session.notice = f"Clip {clip + 1} has its rank already: Backspace takes the last step back."
+            self.session.notice = f"Clip {clip + 1} has its rank already: {key_for(self.commands, 'undo')} takes the last step back."
 
     def _confirm(self) -> None:
         if not self.session.confirm() and self.session.answerable:

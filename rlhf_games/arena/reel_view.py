@@ -12,6 +12,7 @@ from rlhf_games.arena import theme
 from rlhf_games.arena.browsing import Browser
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.episodes import Episode, Episodes
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playhead import Playhead
@@ -114,12 +115,12 @@ def reward_strip(
     if values:
         mean = timeline.values(seat)
         spread = np.zeros_like(mean)
-        words, now = "value: what the policy expects from here on", "" if thought is None else f"{thought.value:.3g}"
+        words, now = "value: what the policy expects from here on", "" if thought is None else figure(thought.value, ".3g")
     else:
         mean, spread = timeline.rewards(seat)
         members = 0 if thought is None else len(thought.reward)
         words = f"learned reward of each step · band: spread over {members} members" if members else "learned reward of each step"
-        now = "" if thought is None else f"{thought.reward.mean():+.3f} ± {thought.reward.std():.3f}"
+        now = "" if thought is None else f"{figure(float(thought.reward.mean()), '+.3f')} ± {thought.reward.std():.3f}"
     if scene.mind is None:
         words = "no policy has been asked"
     words += " · ▲ points" if truth else ""

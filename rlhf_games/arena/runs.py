@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf_games.arena.figures import figure
 from rlhf_games.core.errors import UserError
 
 _POINTS = 80
@@ -49,13 +50,13 @@ class Learning(NamedTuple):
     @property
     def words(self) -> str:
         """For people: the newest score."""
-        return f"agent's score {self.scores[-1]:.3g}"
+        return f"agent's score {figure(self.scores[-1], '.3g')}"
 
     @property
     def gain_words(self) -> str:
         """For people: how much of it came while they were there; empty where nothing did."""
         gain = self.scores[-1] - (self.scores[-1] if self.before is None else self.before)
-        return f"{gain:+.2g} since you came".replace("-", "−") if float(f"{gain:.2g}") else ""
+        return f"{figure(gain, '+.2g')} since you came" if float(f"{gain:.2g}") else ""
 
 
 def find_target(text: str, create: bool = False) -> Target:

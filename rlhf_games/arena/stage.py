@@ -14,6 +14,8 @@ from rlhf_games.arena.pen import Pen, fit
 
 INSET = 16
 """Around the picture, in design pixels."""
+_TABLE = 12
+"""Keys that are named beside a picture."""
 
 
 def running_picture(canvas: Canvas, rect: Rect, picture: NDArray[np.uint8], key: Hashable, still: int) -> None:
@@ -56,8 +58,8 @@ def fact(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
 
 
 def key_table(pen: Pen, x: int, y: int, width: int, entries: Sequence[tuple[str, str]]) -> int:
-    """Keys of a game and what they do, in two columns; returns where what comes next begins."""
-    row, shown = pen.px(38), entries[:12]
+    """Keys of a game and what they do, in two columns (of very many the first ones); returns where what comes next begins."""
+    row, shown = pen.px(38), entries if len(entries) <= _TABLE else [*entries[: _TABLE - 1], ("f1", "all keys")]
     for number, (key, meaning) in enumerate(shown):
         pen.hint((x + number % 2 * (width // 2), y + number // 2 * row), (key,), meaning, colour=theme.TEXT)
     return y + (len(shown) + 1) // 2 * row + pen.px(12)

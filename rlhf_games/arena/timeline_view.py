@@ -11,6 +11,7 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.remarks import Mark
 from rlhf_games.feedback.answers import Advice
@@ -88,7 +89,7 @@ class TimelineView:
         pen.picture(graph.pixels, inner)
         for value, anchor in ((graph.high, "topright"), (graph.low, "bottomright")) if graph.high > graph.low else ():
             y = inner.y if anchor == "topright" else inner.bottom
-            pen.text((inner.x - pen.px(8), y), f"{value:.2g}", "label", theme.MUTED, anchor)  # type: ignore[arg-type]
+            pen.text((inner.x - pen.px(8), y), figure(value, ".2g"), "label", theme.MUTED, anchor)  # type: ignore[arg-type]
         if strip.truth:
             _paint_truth(pen, inner, series.true, length)
         _paint_marks(pen, Rect(inner.x, inner.bottom + pen.px(4), inner.w, pen.px(22)), strip.marks, length)

@@ -10,9 +10,11 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.layout import footer, frame_areas
+from rlhf_games.arena.pen import key_for
 from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
@@ -159,8 +161,12 @@ class WatchView(SessionView[WatchSession]):
         assert reel.scene is not None
         seat = session.seat
         whose = f"seat {seat} of {reel.tape.spec.players}: " if reel.tape.spec.players > 1 else ""
-        learned = f"{whose}learned return {np.nansum(reel.scene.timeline.rewards(seat)[0][:t]):+.2f}" if reel.mind is not None else ""
-        return learned, f"points so far {float(reel.tape.rewards(seat)[:t].sum()):g}" if session.truth else "points: T shows them"
+        learned = float(np.nansum(reel.scene.timeline.rewards(seat)[0][:t]))
+        points = float(reel.tape.rewards(seat)[:t].sum())
+        return (
+            f"{whose}learned return {figure(learned, '+.2f')}" if reel.mind is not None else "",
+            f"points so far {figure(points, 'g')}" if session.truth else f"points: {key_for(self.commands, 'truth')} shows them",
+        )
 
     def _status(self) -> str:
         session, head = self.session, self.session.head

@@ -113,6 +113,19 @@ def test_the_clip_whose_digit_comes_first_rises(seat: Seat, display: tuple[int, 
     assert seat.push(seat.best, seat.worst) < -1e-6
 
 
+def test_a_tie_pulls_together(seat: Seat) -> None:
+    app = seat.rank((0, 1, 2))
+    apart = float(seat._return(seat._params.members, seat.best) - seat._return(seat._params.members, seat.middle))
+    assert abs(apart) > 1e-3
+    press(app, pygame.K_1)
+    press(app, pygame.K_2, pygame.KMOD_LSHIFT)
+    press(app, pygame.K_3)
+    assert np.sign(seat.push(seat.best, seat.middle)) == -np.sign(apart)
+    press(app, pygame.K_BACKSPACE)
+    pump(app, 3)
+    assert seat.push(seat.best, seat.middle) == 0.0
+
+
 def test_clips_left_out_are_worse_and_cannot_tell_teaches_nothing(seat: Seat) -> None:
     app = seat.rank((2, 1, 0))
     press(app, pygame.K_3)

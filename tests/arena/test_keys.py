@@ -10,6 +10,8 @@ import pygame
 import pytest
 
 from rlhf_games.arena.clock import StepClock
+from rlhf_games.arena.controls import control_words
+from rlhf_games.arena.figures import figure
 from rlhf_games.arena.films import Footage
 from rlhf_games.arena.input import Translator
 from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action, find
@@ -20,7 +22,7 @@ from rlhf_games.arena.runs import MetricsTail, find_target
 from rlhf_games.core.errors import UserError
 from rlhf_games.files import write_atomically
 
-from .conftest import Films, Time
+from .conftest import Films, Line, Time
 
 KNOWN = {"judge": ["left", "right"], "play": ["pause"]}
 
@@ -34,6 +36,8 @@ def test_a_person_can_choose_their_keys(tmp_path: Path) -> None:
     keymap = Keymap.read(write(tmp_path, '[judge]\nleft = ["h", "left"]\n[seat1]\nup = "i"\n'), KNOWN)
     commands = keymap.commands("judge", [Command("left", ("left",), ""), Command("right", ("right",), "")])
     assert [command.keys for command in commands] == [("h", "left"), ("right",)]
+    other = keymap.commands("judge", [Command("left", ("left",), ""), Command("score", ("h", "s"), "")])
+    assert [command.keys for command in other] == [("h", "left"), ("s",)], "a key that was given away means one thing"
     assert keymap.seat(1, {"up": 0, "space+left": 1}) == {frozenset({"i"}): 0, frozenset({"f", "a"}): 1}
     assert keymap.seat(0, {"up": 0}) == {frozenset({"up"}): 0}
     assert Keymap.read(tmp_path / "none.toml", KNOWN) == Keymap()
@@ -146,7 +150,11 @@ def test_pictures_grow_by_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "shown"), [("left", "←"), ("shift+left", "⇧ ←"), ("a", "A"), ("f1", "F1"), ("pad:a", "pad A"), ("shift+pad:dpleft", "pad L1+◀")]
+    ("key", "shown"),
+    [
+        *(("left", "←"), ("shift+left", "⇧ ←"), ("a", "A"), ("f1", "F1"), ("pad:a", "pad A"), ("shift+pad:dpleft", "pad L1+◀")),
+        *(("+", "+"), ("[+]", "[+]"), ("shift++", "⇧ +"), ("shift+[+]", "⇧ [+]"), ("up+right", "↑ →")),
+    ],
 )
 def test_key_caps(key: str, shown: str) -> None:
     assert cap(key) == shown
@@ -202,6 +210,17 @@ def test_runs_and_stores_are_told_apart(tmp_path: Path) -> None:
     assert find_target("postgresql://me@host/name").name == "name"
     with pytest.raises(UserError, match="does not exist"):
         find_target(str(tmp_path / "nowhere"))
+
+
+def test_figures_have_a_real_minus_and_no_negative_zero() -> None:
+    assert [figure(value, "+.2f") for value in (-0.314, 0.5, -0.001)] == ["−0.31", "+0.50", "+0.00"]
+    assert [figure(value, "g") for value in (-3.0, 12.0)] == ["−3", "12"]
+
+
+def test_the_keys_of_a_game_are_told_where_they_do_not_follow_from_single_ones() -> None:
+    words = ("space", "up+right", "space+up+right", "left", "space+left")
+    chords = {frozenset(chord.split("+")): action for action, chord in enumerate(words)}
+    assert control_words(Line().spec, chords) == [("space", "stay"), ("up+right", "left"), ("up+space+right", "right"), ("left", "fire")]
 
 
 def test_a_gamepad_that_is_pulled_out_lets_go_of_everything() -> None:
