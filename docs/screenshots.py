@@ -39,6 +39,8 @@ from rlhf_games.arena.watch_view import WatchView
 
 _PATIENCE = 180.0
 """Seconds until a picture that does not come counts as missing."""
+_TELLING, _GAMES = 16, 30
+"""Decisions of a game worth a picture (in it something is hit), and how many games are played for one."""
 _SCORES = (0.4, 0.5, 0.9, 0.8, 1.4, 1.9, 1.8, 2.6, 3.1, 3.0, 3.9, 4.4, 4.3, 4.8)
 """What the made-up run in the pictures has reached so far."""
 
@@ -103,8 +105,11 @@ def _shoot_asking(folder: Path, run: Path) -> None:
     camera.wait(lambda: isinstance(camera.view, WatchView) and camera.view.session.reel.phase == "ready")
     assert isinstance(camera.view, WatchView)
     watching = camera.view.session
-    camera.press(pygame.K_g)
-    camera.wait(lambda: not watching.fresh.words and watching.reel.thought(0, 0) is not None)
+    for _ in range(_GAMES):
+        camera.press(pygame.K_g)
+        camera.wait(lambda: not watching.fresh.words and watching.reel.thought(0, 0) is not None)
+        if watching.reel.tape.length >= _TELLING:
+            break
     camera.press(pygame.K_t)
     camera.wait(lambda: watching.head.t >= min(20, watching.reel.tape.length - 2))
     camera.shoot("watch")

@@ -220,7 +220,8 @@ class PlayView(SessionView[PlaySession]):
     def _paint_over(self, pen: Pen) -> None:
         session = self.session
         title = "Game over" if session.ended else "Stopped"
-        score = f"{figure(session.returns[0], 'g')} points in {session.decisions} decisions."
+        points = "point" if session.returns[0] == 1 else "points"
+        score = f"{figure(session.returns[0], 'g')} {points} in {session.decisions} decisions."
         box = notice(pen, title, score, 240)
         keys = {command.name: command.keys[:1] for command in self.commands}
         self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
