@@ -77,15 +77,15 @@ def test_nobody_waits_for_it(store: Store, clock: Time) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "before", "gain"),
+    ("scores", "before", "words", "gain"),
     [
-        ((4.82,), None, ""),
-        ((3.0, 4.82), 4.82, ""),
-        ((3.0, 4.82), 4.5, "+0.32 since you came"),
-        ((3.0, -21.0), -20.0, "−1 since you came"),
+        ((4.82,), None, "4.82", ""),
+        ((3.0, 4.82), 4.82, "4.82", ""),
+        ((3.0, 4.82), 4.5, "4.82", "+0.32 since you came"),
+        ((3.0, -21.0), -20.0, "−21", "−1 since you came"),
     ],
 )
-def test_what_was_learned_meanwhile_is_said(scores: Any, before: float | None, gain: str) -> None:
+def test_what_was_learned_meanwhile_is_said(scores: Any, before: float | None, words: str, gain: str) -> None:
     learning = Learning(1, scores, before)
     assert learning.gain_words == gain
-    assert learning.words == f"agent's score {scores[-1]:.3g}"
+    assert learning.words == f"agent's score {words}"
