@@ -60,6 +60,8 @@ class Config:
     """Activation of dense layers."""
     shared: bool = True
     """One body for policy and value (faster) or two."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of products in convolutions over pixels: ``bfloat16`` rounds their factors and sums in float32, faster where the processor can."""
     microbatch: int = 0
     """Rows per gradient accumulation step, a divisor of a minibatch's rows; 0: whole minibatches (up to 32 rows for convolutions over
     pixels on CPU, where XLA is fastest so)."""
@@ -118,7 +120,7 @@ class PPO:
 
     def _network(self, spec: GameSpec, key: jax.Array) -> ActorCritic:
         c = self.config
-        return ActorCritic(spec.observation, self.head.size, c.network, c.hidden, c.activation, c.shared, rngs=nnx.Rngs(key))
+        return ActorCritic(spec.observation, self.head.size, c.network, c.hidden, c.activation, c.shared, c.precision, rngs=nnx.Rngs(key))
 
     @property
     def head(self) -> Head:

@@ -10,17 +10,27 @@ from flax import nnx
 
 from rlhf_games.core.spaces import Observation
 from rlhf_games.learning.networks import orthogonal, torso
+from rlhf_games.learning.products import Precision
 
 
 class ActorCritic(nnx.Module):
     """Action outputs and a value from one shared body, or from two separate ones."""
 
     def __init__(
-        self, observation: Observation, outputs: int, kind: str, hidden: Sequence[int], activation: str, shared: bool, *, rngs: nnx.Rngs
+        self,
+        observation: Observation,
+        outputs: int,
+        kind: str,
+        hidden: Sequence[int],
+        activation: str,
+        shared: bool,
+        precision: Precision,
+        *,
+        rngs: nnx.Rngs,
     ) -> None:
-        body = torso(observation, kind, hidden, activation, rngs=rngs)
+        body = torso(observation, kind, hidden, activation, precision, rngs=rngs)
         self.body = body
-        self.value_body: Any = None if shared else torso(observation, kind, hidden, activation, rngs=rngs)
+        self.value_body: Any = None if shared else torso(observation, kind, hidden, activation, precision, rngs=rngs)
         self.actor = nnx.Linear(body.features, outputs, kernel_init=orthogonal(0.01), rngs=rngs)
         self.critic = nnx.Linear(body.features, 1, kernel_init=orthogonal(1.0), rngs=rngs)
 

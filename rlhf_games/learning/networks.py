@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,8 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from rlhf_games.core.spaces import Observation
+from rlhf_games.learning.convolution import ValidConv
+from rlhf_games.learning.products import Dense, Precision
 
 Activation = Callable[[jax.Array], jax.Array]
 ACTIVATIONS: dict[str, Activation] = {"relu": nnx.relu, "tanh": nnx.tanh, "leaky_relu": lambda x: nnx.leaky_relu(x, 0.01)}
@@ -143,116 +144,31 @@ class DenseBody(Body):
         return features
 
 
-class ValidConv(nnx.Module):
-    """A convolution without padding, with a bias; its gradient is quick inside ``lax.scan`` too (see `valid_conv`)."""
-
-    def __init__(
-        self, channels: int, features: int, size: int, stride: int, *, kernel_init: nnx.Initializer | None = None, rngs: nnx.Rngs
-    ) -> None:
-        init = kernel_init or nnx.initializers.lecun_normal()
-        self.kernel = nnx.Param(init(rngs.params(), (size, size, channels, features), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
-        self.stride = stride
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """``[B, H, W, C] → [B, H', W', features]``."""
-        return valid_conv(x, self.kernel[...], self.stride) + self.bias[...].reshape(1, 1, 1, -1)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def valid_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """``[B, H, W, C]`` and ``[K, K, C, O]`` to ``[B, H', W', O]``: the convolution without padding.
-
-    On CPU, XLA's gradient of a convolution is fifteen times slower inside ``lax.scan`` than outside (it falls back to plain loops), and
-    learners live inside ``scan``. So there the gradient is written as matrix products.
-    """
-    return _library_conv(x, kernel, stride)
-
-
-def _library_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _conv_forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _library_conv(x, kernel, stride), (x, kernel)
-
-
-def _conv_backward(stride: int, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    x, kernel = kept
-    if jax.default_backend() != "cpu":
-        gradients: tuple[jax.Array, jax.Array] = jax.vjp(lambda x, kernel: _library_conv(x, kernel, stride), x, kernel)[1](gradient)
-        return gradients
-    (of_x,) = jax.vjp(lambda x: _conv_by_products(x, kernel, stride), x)[1](gradient)
-    return of_x, _kernel_gradient(x, kernel.shape, stride, gradient)
-
-
-valid_conv.defvjp(_conv_forward, _conv_backward)
-
-
-def _conv_by_products(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`valid_conv` as one matrix product per row of (strided) kernel blocks."""
-    size, _, channels, features = kernel.shape
-    batch, blocks = x.shape[0], -(-size // stride)
-    height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
-    short = blocks * stride - size
-    taps = jnp.pad(kernel, ((0, short), (0, short), (0, 0), (0, 0)))
-    taps = taps.reshape(blocks, stride, blocks, stride, channels, features).transpose(0, 2, 1, 3, 4, 5).reshape(blocks, -1, features)
-    products = (row @ tap for row, tap in zip(_kernel_rows(x, size, stride), taps, strict=True))
-    return sum(products, jnp.zeros((), x.dtype).reshape(1, 1)).reshape(batch, height, width, features)
-
-
-def _kernel_gradient(x: jax.Array, shape: tuple[int, ...], stride: int, gradient: jax.Array) -> jax.Array:
-    """``[K, K, C, O]`` what the products' sum gives for the kernel. The wide factor stands on the right: twice as fast on CPU."""
-    size, _, channels, features = shape
-    blocks = -(-size // stride)
-    downhill = gradient.reshape(-1, features).T
-    taps = jnp.stack([(downhill @ row).T for row in _kernel_rows(x, size, stride)])
-    taps = taps.reshape(blocks, blocks, stride, stride, channels, features).transpose(0, 2, 1, 3, 4, 5)
-    return taps.reshape(blocks * stride, blocks * stride, channels, features)[:size, :size]
-
-
-def _kernel_rows(x: jax.Array, size: int, stride: int) -> list[jax.Array]:
-    """For each row of a kernel's blocks, what it is multiplied with at every place: ``[B·H'·W', blocks·s·s·C]``."""
-    blocks = -(-size // stride)
-    height, width = ((side - size) // stride + 1 for side in x.shape[1:3])
-    tall, wide = height + blocks - 1, width + blocks - 1
-    x = _blocks(_fit(x, tall * stride, wide * stride), tall, wide, stride)
-    beside = jnp.concatenate([x[:, :, j : j + width] for j in range(blocks)], axis=-1)
-    return [beside[:, i : i + height].reshape(x.shape[0] * height * width, -1) for i in range(blocks)]
-
-
-def _fit(x: jax.Array, height: int, width: int) -> jax.Array:
-    """Crops, or pads with zeros, at the bottom and on the right."""
-    x = x[:, :height, :width]
-    return jnp.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)))
-
-
-def _blocks(x: jax.Array, tall: int, wide: int, stride: int) -> jax.Array:
-    """``[B, tall·s, wide·s, C] → [B, tall, wide, s·s·C]``."""
-    split = x.reshape(x.shape[0], tall, stride, wide, stride, x.shape[-1])
-    return split.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], tall, wide, -1)
-
-
 class NatureCNN(Body):
     """The convolutions of Mnih et al. 2015 for 84×84 pixels, with one dense layer."""
 
-    def __init__(self, shape: tuple[int, ...], dense: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, shape: tuple[int, ...], dense: int, precision: Precision = "float32", *, rngs: nnx.Rngs) -> None:
         convs = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
         channels, height, width = shape[-1], shape[0], shape[1]
         layers = []
         for features, size, stride in convs:
-            layers.append(ValidConv(channels, features, size, stride, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs))
+            layers.append(ValidConv(channels, features, size, stride, precision=precision, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs))
             channels, height, width = features, (height - size) // stride + 1, (width - size) // stride + 1
         if height < 1 or width < 1:
             raise ValueError(f"pixels of shape {shape} are too small for the Nature network; it needs at least 36×36")
         self.convs = nnx.List(layers)
-        self.dense = nnx.Linear(channels * height * width, dense, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs)
+        self.dense = Dense(channels * height * width, dense, precision, kernel_init=orthogonal(math.sqrt(2)), rngs=rngs)
         self.features = dense
 
+    def inputs(self, observation: jax.Array) -> jax.Array:
+        """``[B, H, W, C]`` to the blocks that the first layer reads."""
+        return self.convs[0].blocks(observation)
+
     def on_inputs(self, inputs: jax.Array) -> jax.Array:
-        """``[B, H, W, C] → [B, dense]``."""
-        x = as_float(inputs)
-        for conv in self.convs:
+        """``[B, H'', W'', 16·C] → [B, dense]``."""
+        first, *others = self.convs
+        x = nnx.relu(first.on_blocks(inputs))
+        for conv in others:
             x = nnx.relu(conv(x))
         return nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
 
@@ -274,7 +190,9 @@ class GridCNN(Body):
         return self.dense(nnx.relu(self.patch(patches)))
 
 
-def torso(observation: Observation, kind: str, hidden: Sequence[int], activation: str, *, rngs: nnx.Rngs) -> Body:
+def torso(
+    observation: Observation, kind: str, hidden: Sequence[int], activation: str, precision: Precision = "float32", *, rngs: nnx.Rngs
+) -> Body:
     """The body of a network for an observation.
 
     Args:
@@ -282,11 +200,17 @@ def torso(observation: Observation, kind: str, hidden: Sequence[int], activation
       kind: ``auto`` (pixels: ``cnn``; everything else: ``mlp``), ``mlp`` or ``cnn``.
       hidden: sizes of the dense layers.
       activation: a name in ``ACTIVATIONS`` (dense layers; convolutions use relu).
+      precision: of the products in convolutions over pixels.
       rngs: initialisation, consumed.
+
+    Raises:
+      ValueError: the kind or the precision does not fit the observation.
     """
     convolve = kind == "cnn" or (kind == "auto" and observation.layout == "image")
     if convolve and observation.layout == "image":
-        return NatureCNN(observation.shape, hidden[-1], rngs=rngs)
+        return NatureCNN(observation.shape, hidden[-1], precision, rngs=rngs)
+    if precision != "float32":
+        raise ValueError(f"precision {precision!r} is for convolutions over pixels; the others are computed in float32")
     if convolve and observation.layout == "grid":
         return GridCNN(observation.shape, 16, hidden, rngs=rngs)
     if convolve:

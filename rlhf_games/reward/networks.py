@@ -17,7 +17,9 @@ from flax import nnx
 
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
-from rlhf_games.learning.networks import MLP, ValidConv, as_float
+from rlhf_games.learning.convolution import ValidConv
+from rlhf_games.learning.networks import MLP, as_float
+from rlhf_games.learning.products import Dense, Precision
 from rlhf_games.reward.cells import pooled
 from rlhf_games.rollout.device import Transition
 
@@ -37,6 +39,8 @@ class NetworkConfig:
     """Sees what came of it: most rewards in games are visible as a change (``flat`` and ``cells``; pixels stack frames already)."""
     hidden: tuple[int, ...] = (64, 64)
     """Dense layers; of ``pixels`` the last entry only."""
+    precision: Precision = "float32"
+    """Of products (``pixels`` only): ``bfloat16`` rounds their factors and sums in float32."""
 
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
@@ -53,6 +57,8 @@ def resolve_kind(spec: GameSpec, config: NetworkConfig) -> str:
     kind = {"vector": "flat", "grid": "cells", "image": "pixels"}[layout] if config.kind == "auto" else config.kind
     if (kind == "cells" and layout != "grid") or (kind == "pixels" and layout != "image"):
         raise ValueError(f"reward network {kind!r} does not fit observations of layout {layout!r}")
+    if kind != "pixels" and config.precision != "float32":
+        raise ValueError(f"precision {config.precision!r} is for the pixel reward network; {kind!r} is computed in float32")
     if kind == "pixels" and config.action:
         raise ValueError("the pixel reward network does not see actions (Ibarz et al. 2018: they did not help); set action = false")
     return kind
@@ -132,21 +138,21 @@ class PixelReward(nnx.Module):
     Differs from the paper: no batch normalisation and no dropout (members differ by bootstrap and initialisation; weight decay adapts).
     """
 
-    def __init__(self, shape: tuple[int, ...], dense: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, shape: tuple[int, ...], dense: int, precision: Precision, *, rngs: nnx.Rngs) -> None:
         height, width, channels = shape
         layers = []
         for size, stride in ((7, 3), (5, 2), (3, 1), (3, 1)):
-            layers.append(ValidConv(channels, 16, size, stride, rngs=rngs))
+            layers.append(ValidConv(channels, 16, size, stride, precision=precision, rngs=rngs))
             channels, height, width = 16, (height - size) // stride + 1, (width - size) // stride + 1
         if height < 1 or width < 1:
             raise ValueError(f"pixels of shape {shape} are too small for the reward network; it needs at least 43×43")
         self.convs = nnx.List(layers)
-        self.dense = nnx.Linear(channels * height * width, dense, rngs=rngs)
+        self.dense = Dense(channels * height * width, dense, precision, rngs=rngs)
         self.out = nnx.Linear(dense, 1, rngs=rngs)
 
     def __call__(self, features: jax.Array) -> jax.Array:
         """``[B, H, W, C] → [B]``."""
-        x = as_float(features)
+        x = features
         for conv in self.convs:
             x = nnx.leaky_relu(conv(x), 0.01)
         x = nnx.leaky_relu(self.dense(x.reshape(x.shape[0], -1)), 0.01)
@@ -156,6 +162,6 @@ class PixelReward(nnx.Module):
 def reward_network(spec: GameSpec, config: NetworkConfig, *, rngs: nnx.Rngs) -> Any:
     """The network on the encoder's features."""
     if resolve_kind(spec, config) == "pixels":
-        return PixelReward(spec.observation.shape, config.hidden[-1], rngs=rngs)
+        return PixelReward(spec.observation.shape, config.hidden[-1], config.precision, rngs=rngs)
     features = jax.eval_shape(encoder(spec, config), example(spec))
     return DenseReward(math.prod(features.shape[1:]), config.hidden, rngs=rngs)

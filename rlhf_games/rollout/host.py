@@ -112,7 +112,7 @@ class HostCollector:
             raise ValueError(f"the state is of {len(state.episode)} games with seed {state.seed}, not of {games} with {seed}")
         self._game, self._agent, self._steps, self._seed = game, agent, steps, seed
         self._hidden, self._overlap = episode_ends == "hidden", overlap
-        self._act: Any = jax.jit(agent.act)
+        self._act: Any = jax.jit(lambda params, seen, key, legal: agent.act(params, seen, jax.random.wrap_key_data(key), legal))
         self._value: Any = jax.jit(agent.value)
         episode = np.zeros(games, np.int64) if state is None else np.array(state.episode)
         middle = (games + 1) // 2
@@ -127,7 +127,8 @@ class HostCollector:
         games = sum(half.size for half in self._halves)
         shape = (self._steps, games, self._game.spec.players, *self._game.spec.observation.shape)
         take = _Take(np.empty(shape, self._game.spec.observation.dtype), [[] for _ in self._halves], [], {})
-        keys = jax.random.split(key, (self._steps, len(self._halves)))
+        # their bits, as NumPy: picking a key out of a JAX array is a computation of its own, hundreds of times per rollout
+        keys = np.asarray(jax.random.key_data(jax.random.split(key, (self._steps, len(self._halves)))))
         flying: list[Any] = [None] * len(self._halves)
         for t in range(self._steps):
             for index in range(len(self._halves)):
@@ -153,7 +154,7 @@ class HostCollector:
         for half in self._halves:
             half.close()
 
-    def _launch(self, params: PyTree, key: jax.Array, take: _Take, index: int, t: int) -> tuple[Any, ...]:
+    def _launch(self, params: PyTree, key: NDArray[np.uint32], take: _Take, index: int, t: int) -> tuple[Any, ...]:
         """Chooses for one half and sends it off."""
         half = self._halves[index]
         seen, seats = half.seen, half.seen.acting.shape

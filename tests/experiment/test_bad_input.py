@@ -130,6 +130,8 @@ def test_any_text_as_a_change(text: str) -> None:
         ({"agent__config": {"network": "cnn", "minibatches": 2}}, "network 'cnn' needs a grid or an image"),
         ({"model__network__kind": "pixels"}, "model.network: reward network 'pixels' does not fit observations of layout 'vector'"),
         ({"model__network__kind": "cells"}, "model.network: reward network 'cells' does not fit"),
+        ({"model__network__precision": "bfloat16"}, "model.network: precision 'bfloat16' is for the pixel reward network"),
+        ({"agent__config": {"precision": "bfloat16", "minibatches": 2}}, "precision 'bfloat16' is for convolutions over pixels"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_a_run_begins(in_lab: Path, tmp_path: Path, changes: dict[str, Any], says: str) -> None:

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from rlhf_games.experiment.spec import Experiment
@@ -28,6 +28,8 @@ class Result(TypedDict):
     """What was measured; medians over the rounds."""
 
     game: str
+    precision: str
+    """Of our products."""
     decisions_per_second: float
     peer_decisions_per_second: float
     ratio: float
@@ -54,6 +56,8 @@ class BenchAtari:
     """Rollouts and updates in one measurement."""
     rounds: int = 3
     """Measurements of each, in turn."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Of our products: ``bfloat16`` rounds their factors and sums in float32. The peer's are float32."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -78,13 +82,15 @@ class BenchAtari:
         settings = {"games": self.games, "steps": self.steps, "epochs": self.epochs, "updates": self.updates}
         minibatch = self.games * self.steps // _MINIBATCHES
         with Peer("stable-baselines3", _PEER).running("sb3_ppo.py", settings | {"minibatch": minibatch}) as peer:
-            ours = self._ours()
+            experiment = self._experiment()
+            ours = self._ours(experiment)
             ours()  # compiles
             rounds = [{"ours": ours(), "peer": float(peer.measure()["seconds"])} for _ in range(self.rounds)]
         decisions = self.games * self.steps * self.updates
         speed, peer_speed = (decisions / statistics.median(found[who] for found in rounds) for who in ("ours", "peer"))
         return Result(
-            game=self._experiment().game.name,
+            game=experiment.game.name,
+            precision=self.precision,
             decisions_per_second=speed,
             peer_decisions_per_second=peer_speed,
             ratio=speed / peer_speed,
@@ -98,17 +104,17 @@ class BenchAtari:
         settings = {
             "agent.config.epochs": self.epochs, "agent.config.minibatches": _MINIBATCHES,
             "rollout.games": self.games, "rollout.steps": self.steps,
+            "agent.config.precision": self.precision, "model.network.precision": self.precision,
         }  # fmt: skip
         return load_experiment(_EXPERIMENT, [f"{name}={value}" for name, value in settings.items()])
 
-    def _ours(self) -> Callable[[], float]:
+    def _ours(self, experiment: Experiment) -> Callable[[], float]:
         """Our loop: each call makes ``updates`` updates and returns their seconds."""
         import jax
 
         from rlhf_games.experiment.build import Bench
         from rlhf_games.reward.sources import reward_state
 
-        experiment = self._experiment()
         bench = Bench(experiment)
         reward = reward_state(experiment.reward, bench.model(experiment))
         learner = bench.trainer.start(0, 1)
@@ -128,8 +134,8 @@ def _show(result: Result) -> None:
     from rich.table import Table
 
     table = Table("learner", "decisions per second", title=f"{result['game']}, {result['settings']['games']} games")
-    table.add_row("rlhf-games PPO with a 3-member reward ensemble", f"{result['decisions_per_second']:.0f}")
-    table.add_row("stable-baselines3 PPO on the score", f"{result['peer_decisions_per_second']:.0f}")
+    table.add_row(f"rlhf-games PPO with a 3-member reward ensemble, {result['precision']}", f"{result['decisions_per_second']:.0f}")
+    table.add_row("stable-baselines3 PPO on the score, float32", f"{result['peer_decisions_per_second']:.0f}")
     console = Console()
     console.print(table)
     console.print(f"ratio {result['ratio']:.2f}", highlight=False)
