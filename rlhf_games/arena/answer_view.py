@@ -133,7 +133,8 @@ class AnswerView(SessionView[Session], Generic[Session]):
                 playback.step(1 if name == "step" else -1)
 
     def focus(self, gained: bool) -> None:
-        """The clips stand still while the person is elsewhere."""
+        """The clips stand still while the person is elsewhere, and no others come."""
+        self.session.watched = gained
         playback = self.session.playback
         if gained and self._paused_by_focus:
             playback.paused = False

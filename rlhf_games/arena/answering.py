@@ -63,6 +63,8 @@ class AnswerSession(Generic[Value]):
         """Answers of this session that are durable and stand."""
         self.notice = ""
         """What the person should know; empty most of the time."""
+        self.watched = True
+        """Whether the person is there: no question is shown to nobody, or its answer would seem to have taken long."""
         self._queue: deque[Asked[Value]] = deque()
         self._broken: list[Asked[Value]] = []
         self._shown_at = 0.0
@@ -166,7 +168,7 @@ class AnswerSession(Generic[Value]):
         if self.phase in ("waiting", "showing") and self._undos:
             self._start_undo()
         self._sort_out_broken()
-        if self.phase == "waiting" and self._queue and self._queue[0].ready:
+        if self.watched and self.phase == "waiting" and self._queue and self._queue[0].ready:
             self._show(self._queue.popleft())
         self._keep_leases()
         self._outlook.tick(self._held_ids())

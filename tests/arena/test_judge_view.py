@@ -153,6 +153,26 @@ def test_losing_the_window_pauses_and_coming_back_goes_on(judging: Any, ask: Any
     assert not view.session.playback.paused
 
 
+def test_no_pair_is_shown_to_nobody(judging: Any, ask: Any, clock: Time) -> None:
+    """One that arrives while the window has lost the focus waits; its time begins when the person is back."""
+    app, view = judging()
+    pygame.event.post(pygame.Event(pygame.WINDOWFOCUSLOST))
+    pump(app)
+    ask(1)
+    clock.now += 2
+    pump(app, 4)
+    assert view.session.current is None
+    clock.now += 60
+    pygame.event.post(pygame.Event(pygame.WINDOWFOCUSGAINED))
+    pump(app, 2)
+    assert view.session.current is not None
+    assert not view.session.playback.paused
+    assert view.session.playback.share(0) < 1
+    press(app, pygame.K_LEFT)
+    pump(app, 2)
+    assert view.session.given == 1
+
+
 def test_nothing_is_painted_where_nothing_changed(judging: Any, ask: Any, clock: Time) -> None:
     ask(1)
     app, view = judging()
