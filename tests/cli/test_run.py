@@ -132,7 +132,8 @@ def test_without_a_name_the_nearest_workspace_says_what_is_played(lab: Path) -> 
     assert (found.game.name, found.agent.name, found.steps) == ("probe/timed", "mine", 7)
 
 
-def test_the_bar_says_how_good_the_reward_model_is(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_says_how_good_the_reward_model_is(lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     known = {"true_return": float("nan"), "answers": 30.0}
     fitted = {"reward_model/accuracy": 0.875, "reward_model/holdout": 20.0, "reward_model/tie_share": 0.2, "reward_model/trusted": 0.0}
     for metrics, words in (

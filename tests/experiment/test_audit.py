@@ -82,7 +82,7 @@ def test_the_command_finds_the_leak_where_there_is_one(in_lab: Path, tmp_path: P
         (["probe/match", "--seeds", "0"], "--seeds must be at least 1"),
         (["probe/match", "--steps", "0"], "--set steps=0: steps: must be at least 1"),
         (["probe/match", "--set", "reward.true=1"], "--set reward.true=1: the audit sets"),
-        (["probe/match", "--set", "rollout.gmaes=1"], "did you mean 'games'?"),
+        (["probe/match", "--set", "rollout.gmaes=1"], "did you mean 'rollout.games'?"),
         (["probe/match", "--constants", "1", "1"], "each once"),
     ],
 )

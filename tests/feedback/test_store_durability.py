@@ -65,6 +65,17 @@ def journal_of(path: Path) -> list[list[str]]:
     return [line.split() for line in text.split("\n")[:-1]]
 
 
+def _leased_to_another(store: Store, wanted: set[int]) -> set[int]:
+    """What somebody else gets. A database server may be at the last statement of a killed process for a moment longer."""
+    found: set[int] = set()
+    deadline = time.monotonic() + 10
+    while found != wanted and time.monotonic() < deadline:
+        store.release("ann")
+        found |= {query.id for query in store.lease_many("bob", len(wanted))}
+        time.sleep(0.05)
+    return found
+
+
 def test_a_poster_killed_at_random_moments_loses_and_doubles_nothing(target: str, tmp_path: Path, processes: Processes) -> None:
     chance = random.Random(7)
     journal = tmp_path / "journal"
@@ -90,8 +101,7 @@ def test_a_poster_killed_at_random_moments_loses_and_doubles_nothing(target: str
         assert max(Counter(answer.query_id for answer in stored.values()).values()) == 1, "an answer was doubled"
         answered = {answer.query_id for answer in stored.values()}
         assert set(store.query_ids(still_wanted=True)) == set(ids) - answered, "the queue agrees with the log"
-        store.release("ann")
-        assert {query.id for query in store.lease_many("bob", len(ids))} == set(ids) - answered, "what the dead held can be asked again"
+        assert _leased_to_another(store, set(ids) - answered) == set(ids) - answered, "what the dead held can be asked again"
 
 
 def test_four_processes_never_get_the_same_query(target: str, tmp_path: Path, processes: Processes) -> None:
