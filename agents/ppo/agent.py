@@ -15,6 +15,7 @@ from rlhf_games.core.agent import Action, Explanation, Lessons, PyTree, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.promotion import third_party
 from rlhf_games.learning.distributions import Head, head_for
+from rlhf_games.learning.products import Precision
 from rlhf_games.learning.returns import generalized_advantages
 from rlhf_games.learning.shuffle import shuffled
 
@@ -60,7 +61,7 @@ class Config:
     """Activation of dense layers."""
     shared: bool = True
     """One body for policy and value (faster) or two."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of products in convolutions over pixels: ``bfloat16`` rounds their factors and sums in float32, faster where the processor can."""
     microbatch: int = 0
     """Rows per gradient accumulation step, a divisor of a minibatch's rows; 0: whole minibatches (up to 32 rows for convolutions over

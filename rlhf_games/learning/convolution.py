@@ -45,8 +45,8 @@ class ValidConv(nnx.Module):
         """What `blocks` gives to ``[B, H', W', features]``; uint8 pixels are read as [0, 1]."""
         kernel = _block_kernel(self.kernel[...], self.stride)
         if blocks.dtype == jnp.uint8:
-            # far fewer numbers to divide than pixels, and these stay whole: exact in any precision
-            blocks, kernel = blocks.astype(jnp.float32), kernel / 255.0
+            kernel = kernel / 255.0  # far fewer numbers to divide than pixels, and these stay whole: exact in any precision
+        blocks = blocks.astype(jnp.float32)
         if jax.default_backend() == "cpu":
             return _by_products(blocks, kernel, self.bias[...], self.precision)
         return _by_library(blocks, kernel, self.precision) + self.bias[...].reshape(1, 1, 1, -1)

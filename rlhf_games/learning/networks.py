@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.spaces import Observation
 from rlhf_games.learning.convolution import ValidConv
-from rlhf_games.learning.products import Dense, Precision
+from rlhf_games.learning.products import Dense, Precision, turned
 
 Activation = Callable[[jax.Array], jax.Array]
 ACTIVATIONS: dict[str, Activation] = {"relu": nnx.relu, "tanh": nnx.tanh, "leaky_relu": lambda x: nnx.leaky_relu(x, 0.01)}
@@ -100,11 +100,9 @@ def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[
 
 def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    turned = x.T
-    if jax.default_backend() == "cpu" and x.shape[1] <= _NARROW:
-        # or the product would read x across its rows
-        turned = jax.lax.optimization_barrier(turned)  # type: ignore[no-untyped-call]
-    return gradient @ kernel.T, turned @ gradient
+    # or the product would read x across its rows
+    across = turned(x) if jax.default_backend() == "cpu" and x.shape[1] <= _NARROW else x.T
+    return gradient @ kernel.T, across @ gradient
 
 
 _product.defvjp(_product_forward, _product_backward)

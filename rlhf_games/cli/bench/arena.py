@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -99,7 +100,7 @@ class BenchArena:
     json: bool = False
     """Print one JSON object instead of a table."""
 
-    @property
+    @cached_property
     def _games(self) -> tuple[str, ...]:
         from rlhf_games.experiment.files import load_experiment
 
