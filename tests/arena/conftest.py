@@ -6,8 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pygame
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from rlhf_games.arena.app import App
 from rlhf_games.arena.films import Footage
 from rlhf_games.arena.judging import JudgeSession
+from rlhf_games.arena.view import View
 from rlhf_games.core.game import GameSpec, TimeStep
 from rlhf_games.core.spaces import Discrete, Observation
 from rlhf_games.feedback.store import QueryDraft, Store
@@ -25,6 +27,8 @@ from rlhf_games.replay.recorder import SessionRecorder
 
 if TYPE_CHECKING:
     from .asking_world import World
+
+AnyView = TypeVar("AnyView", bound=View)
 
 
 class Inline:
@@ -281,6 +285,24 @@ def fits(app: App, view: Any, size: tuple[int, int]) -> None:
     app.helping = True
     app.frame()
     app.helping = False
+
+
+@contextmanager
+def opened(view: AnyView, show: Callable[..., App], clock: Time, size: tuple[int, int]) -> Iterator[tuple[App, AnyView]]:
+    """A window on a view, once all that it waits for has come."""
+    app = show(view, clock, size)
+    pump(app, 30)
+    yield app, view
+    view.close()
+
+
+def painted_again(app: App, view: View) -> list[Any]:
+    """What a view paints where nothing has changed since it was drawn."""
+    for _ in range(3):
+        view.draw(app.canvas)
+    app.canvas.finish()
+    view.draw(app.canvas)
+    return list(app.canvas.finish())
 
 
 def screen() -> bytes:

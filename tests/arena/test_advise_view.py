@@ -16,7 +16,7 @@ from rlhf_games.arena.pick import Pick
 from rlhf_games.feedback.answers import Advice
 
 from .asking_world import SIZE, Walk, World, make_world, name, rows
-from .conftest import Time, click, fits, place, press, pump, screen
+from .conftest import Time, click, fits, opened, place, press, pump, screen
 from .storms import KEYS, Erratic, record_posts, storm
 
 Show = Callable[..., App]
@@ -25,10 +25,8 @@ Show = Callable[..., App]
 @pytest.fixture
 def advising(world: World, show: Show, clock: Time) -> Iterator[tuple[App, AdviseView]]:
     view = AdviseView(world.advise(), Keymap(), name=name, now=clock)
-    app = show(view, clock, SIZE)
-    pump(app, 30)
-    yield app, view
-    view.close()
+    with opened(view, show, clock, SIZE) as window:
+        yield window
 
 
 def test_one_key_is_one_piece_of_advice(advising: tuple[App, AdviseView], world: World) -> None:

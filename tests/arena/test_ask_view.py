@@ -18,7 +18,7 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.feedback.answers import Advice, Evaluation, Question
 
 from .asking_world import SIZE, KnownMind, Walk, World, make_world, name, rows, walk_replay
-from .conftest import Time, click, fits, place, press, pump, screen
+from .conftest import Time, click, fits, opened, painted_again, place, press, pump, screen
 from .storms import KEYS, Erratic, record_posts, stay, storm
 
 Show = Callable[..., App]
@@ -27,10 +27,8 @@ Show = Callable[..., App]
 @pytest.fixture
 def asking(world: World, show: Show, clock: Time) -> Iterator[tuple[App, AskView]]:
     view = AskView(world.ask(), Keymap(), name=name, advise=lambda: AdviseView(world.advise(), Keymap(), name=name, now=clock), now=clock)
-    app = show(view, clock, SIZE)
-    pump(app, 30)
-    yield app, view
-    view.close()
+    with opened(view, show, clock, SIZE) as window:
+        yield window
 
 
 def test_arrows_scrub_and_keys_are_rows(asking: tuple[App, AskView], world: World) -> None:
@@ -145,11 +143,7 @@ def test_the_agent_asks_from_within(asking: tuple[App, AskView], world: World) -
 def test_nothing_is_painted_where_nothing_changed(asking: tuple[App, AskView]) -> None:
     app, view = asking
     view.session.head.paused = True
-    for _ in range(3):
-        view.draw(app.canvas)
-    app.canvas.finish()
-    view.draw(app.canvas)
-    assert app.canvas.finish() == []
+    assert painted_again(app, view) == []
 
 
 @pytest.mark.parametrize("size", [(320, 240), (2560, 1440), (300, 1500)])

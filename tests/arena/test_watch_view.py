@@ -14,7 +14,7 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.watch_view import WatchView
 
 from .asking_world import SIZE, Walk, World, make_world, name, rows
-from .conftest import Time, click, fits, place, press, pump, screen
+from .conftest import Time, click, fits, opened, painted_again, place, press, pump, screen
 from .storms import Erratic, storm
 
 Show = Callable[..., App]
@@ -23,10 +23,8 @@ Show = Callable[..., App]
 @pytest.fixture
 def watching(world: World, show: Show, clock: Time) -> Iterator[tuple[App, WatchView]]:
     view = WatchView(world.watch(), Keymap(), name=name, now=clock)
-    app = show(view, clock, SIZE)
-    pump(app, 30)
-    yield app, view
-    view.close()
+    with opened(view, show, clock, SIZE) as window:
+        yield window
 
 
 def test_watch_by_keys(watching: tuple[App, WatchView], world: World, clock: Time) -> None:
@@ -87,11 +85,7 @@ def test_the_seats_of_a_game_for_two_take_turns_under_the_picture(tmp_path: Path
 def test_nothing_is_painted_where_nothing_changed(watching: tuple[App, WatchView]) -> None:
     app, view = watching
     view.session.head.paused = True
-    for _ in range(3):
-        view.draw(app.canvas)
-    app.canvas.finish()
-    view.draw(app.canvas)
-    assert app.canvas.finish() == []
+    assert painted_again(app, view) == []
 
 
 @pytest.mark.parametrize("size", [(320, 240), (2560, 1440), (300, 1500)])
