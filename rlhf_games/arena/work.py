@@ -1,10 +1,11 @@
 """Work that the drawing thread must not wait for: not for its end, and not for the interpreter that it holds meanwhile.
 
-A thread that wants the interpreter asks for it only when its timer has run out without the other thread having let go once. Work that
-lets go for a microsecond again and again (NumPy's generators do at every draw; the Atari emulators' frames once drew from one) wakes it every
-time and has the interpreter back before it is up: with a timer slower than such a frame (70 µs) the window stood still for 20 ms, as long as
-the work took. So the window's timer is short and exact. Linux adds 50 µs to everybody's: they are taken off the window's and made more for the
-others, so that once it draws it is hardly interrupted. They lose nothing: when it sleeps it lets go at once.
+A thread that wants the interpreter asks for it only when its timer has run out without the other thread having let go once. Work
+that lets go for a microsecond again and again (NumPy's generators do at every draw; the Atari emulators' frames once drew from one)
+wakes it every time and has the interpreter back before it is up: with a timer slower than such a frame (70 µs) the window stood
+still for 20 ms, as long as the work took. So the window's timer is short and exact. Linux adds 50 µs to everybody's: they are taken
+off the window's and made more for the others, so that once it draws it is hardly interrupted. They lose nothing: when it sleeps it
+lets go at once.
 """
 
 from __future__ import annotations
