@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pygame
 import pytest
@@ -24,17 +23,16 @@ from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.gradient import log_probs
-from rlhf_games.reward.networks import NetworkConfig
-from rlhf_games.rollout.device import Transition
 
 from ..reward.conftest import Coins  # noqa: TID252 - tests are no package
 from ..reward.conftest import play as play_coins  # noqa: TID252 - tests are no package
+from ..reward.pull import Pull  # noqa: TID252 - tests are no package
 from .conftest import Inline, press, pump
 
-CUTS = jnp.broadcast_to(jnp.array([-1.5, -0.5, 0.5, 1.5]), (2, 4, 4))
-"""``[M, A, 4]`` cut-points of the ratings."""
+
+@cache
+def pull() -> Pull:
+    return Pull.fresh(Coins().spec, action=False)
 
 
 class Seat:
@@ -50,9 +48,9 @@ class Seat:
         clips = [Clip((Segment(replay_id, start, 4),)) for replay_id in replays for start in (0, 4, 8)]
         order = np.argsort(self._reader.read(clips).reward.sum(1), kind="stable")
         self.best, self.middle, self.worst = (clips[order[place]] for place in (-1, len(order) // 2, 0))
-        self._ensemble, self._params = RewardEnsemble.create(game.spec, NetworkConfig(hidden=(8,)), 2, jax.random.key(0))
+        self._pull = pull()
         self._labels = LabelReader(store)
-        self._data = AnswerDataset(self._reader, self._ensemble, 4, 2, 0, 0.0, bootstrap=False)
+        self._data = AnswerDataset(self._reader, self._pull.ensemble, 4, 2, 0, 0.0, bootstrap=False)
 
     def rank(self, display: tuple[int, ...]) -> App:
         """The clips shown at the places 1, 2, 3 are those of ``display``: 0 the best one."""
@@ -73,24 +71,11 @@ class Seat:
         """How fast r(better) - r(worse) grows along the downhill direction of the fit's loss; 0 where nothing teaches."""
         self._labels.poll()
         self._data.update(self._labels.labels)
-        rows = self._data.rows()
+        return self._pull.push(self._reader, self._data.rows(), better, worse)
 
-        def loss(members: Any) -> jax.Array:
-            params = self._params._replace(members=members)
-            found = [jnp.sum(log_probs(self._ensemble, params, kind, part, 0.1, CUTS) * part.weight) for kind, part in rows.items()]
-            return -sum(found, jnp.float32(0.0))
-
-        def apart(members: Any) -> jax.Array:
-            return self._return(members, better) - (jnp.float32(0.0) if worse is None else self._return(members, worse))
-
-        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self._params.members))
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(apart)(self._params.members))
-        return float(sum(jax.tree.leaves(parts)))
-
-    def _return(self, members: Any, clip: Clip) -> jax.Array:
-        batch = self._reader.read([clip])
-        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
-        return jnp.sum(self._ensemble.raw(self._params._replace(members=members), self._ensemble.encode(steps)))
+    def worth(self, clip: Clip) -> float:
+        """The predicted reward along a clip."""
+        return self._pull.worth(self._reader, clip)[0]
 
 
 @pytest.fixture
@@ -115,7 +100,7 @@ def test_the_clip_whose_digit_comes_first_rises(seat: Seat, display: tuple[int, 
 
 def test_a_tie_pulls_together(seat: Seat) -> None:
     app = seat.rank((0, 1, 2))
-    apart = float(seat._return(seat._params.members, seat.best) - seat._return(seat._params.members, seat.middle))
+    apart = seat.worth(seat.best) - seat.worth(seat.middle)
     assert abs(apart) > 1e-3
     press(app, pygame.K_1)
     press(app, pygame.K_2, pygame.KMOD_LSHIFT)

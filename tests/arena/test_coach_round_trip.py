@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pygame
 import pytest
@@ -24,18 +22,20 @@ from rlhf_games.feedback.free_standing import FreeStanding
 from rlhf_games.feedback.labels import LabelReader
 from rlhf_games.feedback.store import Store
 from rlhf_games.published.run import PublishedRun
-from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.gradient import log_probs
-from rlhf_games.reward.networks import NetworkConfig
-from rlhf_games.rollout.device import Transition
+from rlhf_games.workspace import load_game
 
+from ..reward.pull import Pull  # noqa: TID252 - tests are no package
 from .conftest import Inline, Time, press, pump
 from .small_run import publish_fresh
 
 LENGTH = 5
+
+
+@cache
+def pull() -> Pull:
+    return Pull.fresh(load_game("minatar/freeway").spec, action=True)
 
 
 class Coach:
@@ -50,10 +50,10 @@ class Coach:
         self.clock, self.rate = clock, game.spec.decisions_per_second
         self.app = show(CoachView(self.session, Keymap(), "Freeway", "", now=clock), clock)
         played = PublishedRun.open(folder).newest().game
-        self.ensemble, self.params = RewardEnsemble.create(played.spec, NetworkConfig(hidden=(8,), action=True), 2, jax.random.key(0))
+        self.pull = pull()
         self.reader = ClipReader(played, store.replay)
         self.labels = LabelReader(store, "tiny", FreeStanding(store, played.spec, "tiny", LENGTH))
-        self.data = AnswerDataset(self.reader, self.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
+        self.data = AnswerDataset(self.reader, self.pull.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
         self.run(0.1)
         press(self.app, pygame.K_F5)
 
@@ -71,24 +71,8 @@ class Coach:
             return 0.0
         [label] = self.data.labels
 
-        def loss(members: Any) -> jax.Array:
-            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), kind, rows, 0.1) * rows.weight)
-
-        def worth(members: Any) -> jax.Array:
-            totals = [self.credited(members, clip, kind) for clip in label.clips]
-            return totals[0] if len(totals) == 1 else totals[0] - totals[1]
-
-        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(worth)(self.params.members))
-        return float(sum(jax.tree.leaves(parts)))
-
-    def credited(self, members: Any, clip: Clip, kind: str) -> jax.Array:
-        """The predicted reward along a clip, read and encoded by the test itself."""
-        batch = self.reader.read([clip])
-        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
-        weight = credit(clip.length, self.rate) if kind == "evaluation" else np.ones(clip.length, np.float32)
-        raw = self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps))
-        return jnp.sum(raw * weight[None])
+        weight = credit(label.clips[0].length, self.rate) if kind == "evaluation" else None
+        return self.pull.push(self.reader, {kind: rows}, *label.clips, weight=weight)
 
 
 @pytest.fixture

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pygame
 import pytest
@@ -31,17 +29,13 @@ from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.recorder import SessionRecorder
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.gradient import log_probs
-from rlhf_games.reward.networks import NetworkConfig
-from rlhf_games.rollout.device import Transition
 from rlhf_games.workspace import load_game
 
+from ..reward.pull import Pull  # noqa: TID252 - tests are no package
 from .conftest import press, until
 
 LENGTH = 5
 OPTIONS = {"sticky_action_prob": 0.0}
-CUTS = jnp.broadcast_to(jnp.array([-1.5, -0.5, 0.5, 1.5]), (2, 4, 4))
 
 
 @pytest.fixture
@@ -60,6 +54,11 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+@cache
+def pull() -> Pull:
+    return Pull.fresh(load_game("minatar/freeway", OPTIONS).spec, action=True)
+
+
 class Learner:
     """The learner's end of the run's store."""
 
@@ -69,32 +68,15 @@ class Learner:
         self.reader = ClipReader(game, store.replay)
         self.labels = LabelReader(store, "tiny", FreeStanding(store, game.spec, "tiny", LENGTH, self.reader.read))
         self.lessons = LessonReader(store, game.spec)
-        self.ensemble, self.params = RewardEnsemble.create(game.spec, NetworkConfig(hidden=(8,), action=True), 2, jax.random.key(0))
+        self.pull = pull()
 
     def push(self, kind: str) -> tuple[Label, float]:
         """The first label of a kind, and how fast what it calls good (better: less what it is better than) grows as its loss falls."""
         self.labels.poll()
         label = next(label for label in self.labels.labels if label.source == kind)
-        data = AnswerDataset(self.reader, self.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
+        data = AnswerDataset(self.reader, self.pull.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
         data.update([label])
-        rows = data.rows()[kind]
-
-        def loss(members: Any) -> jax.Array:
-            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), kind, rows, 0.1, CUTS) * rows.weight)
-
-        def worth(members: Any) -> jax.Array:
-            totals = [self.reward(members, clip) for clip in label.clips]
-            return totals[0] if len(totals) == 1 else totals[0] - totals[1]
-
-        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(worth)(self.params.members))
-        return label, float(sum(jax.tree.leaves(parts)))
-
-    def reward(self, members: Any, clip: Clip) -> jax.Array:
-        """The predicted reward along a clip, read and encoded by the test itself."""
-        batch = self.reader.read([clip])
-        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
-        return jnp.sum(self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps)))
+        return label, self.pull.push(self.reader, data.rows(), *label.clips)
 
 
 @pytest.fixture

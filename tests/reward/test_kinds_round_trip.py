@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -23,14 +22,11 @@ from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.replay import Replay
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.gradient import log_probs
-from rlhf_games.reward.networks import NetworkConfig
-from rlhf_games.rollout.device import Transition
 from rlhf_games.testing.probes import MatchObservation
 
+from .pull import Pull
+
 LENGTH = 4
-CUTS = jnp.broadcast_to(jnp.array([-1.5, -0.5, 0.5, 1.5]), (2, 4, 4))
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,11 @@ CORRECTED = play(0, [1] * 3 + [0] * 9)
 """The episode of the first replay, with other hands from step 3 on."""
 
 
+@cache
+def pull() -> Pull:
+    return Pull.fresh(GAME.spec, action=True)
+
+
 class World:
     """A store, a learner on it and people who answer."""
 
@@ -72,10 +73,9 @@ class World:
         store.add_replays([*PLAYED, CORRECTED])
         known = {replay.id: replay for replay in (*PLAYED, CORRECTED)}
         self.reader = ClipReader(GAME, known.__getitem__)
-        config = NetworkConfig(action=True, hidden=(8,))
-        self.ensemble, self.params = RewardEnsemble.create(GAME.spec, config, 2, jax.random.key(0))
+        self.pull = pull()
         self.labels = LabelReader(store, "run", FreeStanding(store, GAME.spec, "run", LENGTH))
-        self.data = AnswerDataset(self.reader, self.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
+        self.data = AnswerDataset(self.reader, self.pull.ensemble, LENGTH, 2, 0, 0.0, bootstrap=False)
 
     def ask(self, kind: str, clips: tuple[Clip, ...], display: tuple[int, ...] | None = None) -> int:
         [query] = self.store.post_queries([QueryDraft(kind, clips, session="run", display=display, wanted=9)])
@@ -91,28 +91,7 @@ class World:
         """How fast r(better) - r(worse) grows along the downhill direction of the fit's loss; 0 where nothing teaches."""
         self.labels.poll()
         self.data.update(self.labels.labels)
-        rows = self.data.rows()
-        if not rows:
-            return 0.0
-
-        def loss(members: Any) -> jax.Array:
-            params = self.params._replace(members=members)
-            parts = [jnp.sum(log_probs(self.ensemble, params, kind, part, 0.1, CUTS) * part.weight) for kind, part in rows.items()]
-            return -sum(parts, jnp.float32(0.0))
-
-        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, jax.grad(self.difference)(self.params.members, better, worse))
-        return float(sum(jax.tree.leaves(parts)))
-
-    def difference(self, members: Any, better: Clip, worse: Clip | None) -> jax.Array:
-        """r(better) - r(worse), read and encoded by the test itself."""
-        found = self._sum(members, better)
-        return found if worse is None else found - self._sum(members, worse)
-
-    def _sum(self, members: Any, clip: Clip) -> jax.Array:
-        batch = self.reader.read([clip])
-        steps = Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
-        return jnp.sum(self.ensemble.raw(self.params._replace(members=members), self.ensemble.encode(steps)))
+        return self.pull.push(self.reader, self.data.rows(), better, worse)
 
 
 @pytest.fixture
@@ -151,7 +130,7 @@ def test_a_ranking_lifts_the_better_clip_wherever_it_was_shown(world: World, thr
 def test_ties_of_a_ranking_pull_its_clips_together(world: World, three: tuple[Clip, ...]) -> None:
     query = world.ask("ranking", three, (1, 0, 2))
     world.say(Ranking((0, 0, 0)), query)
-    apart = float(world.difference(world.params.members, three[0], three[2]))
+    apart = world.pull.worth(world.reader, three[0])[0] - world.pull.worth(world.reader, three[2])[0]
     assert abs(apart) > 1e-3
     assert np.sign(world.push(three[0], three[2])) == -np.sign(apart)
 

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,22 +18,19 @@ from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.replay import Replay
 from rlhf_games.reward.dataset import AnswerDataset
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
-from rlhf_games.reward.gradient import log_probs
 from rlhf_games.reward.rows import Rows
-from rlhf_games.rollout.device import Transition
 
-Model = tuple[RewardEnsemble, RewardParams]
+from .pull import Pull
 
 
 class Judge:
     """One question about two clips in a store, people who answer it, and the learner's end of it."""
 
-    def __init__(self, store: Store, reader: ClipReader, model: Model, pair: tuple[Clip, Clip], display: tuple[int, ...]) -> None:
-        self.store, self.reader = store, reader
-        self.ensemble, self.params = model
+    def __init__(self, store: Store, reader: ClipReader, pull: Pull, pair: tuple[Clip, Clip], display: tuple[int, ...]) -> None:
+        self.store, self.reader, self.pull = store, reader, pull
         [self.query_id] = store.post_queries([QueryDraft("preference", pair, display=display, wanted=5)])
         self.labels = LabelReader(store)
-        self.data = AnswerDataset(reader, self.ensemble, 4, 2, 0, 0.0, bootstrap=False)
+        self.data = AnswerDataset(reader, pull.ensemble, 4, 2, 0, 0.0, bootstrap=False)
 
     def say(self, choice: Any, annotator: str = "ann", strength: int = 1) -> int:
         self.store.lease(annotator)
@@ -46,34 +41,24 @@ class Judge:
         self.data.update(self.labels.labels)
         return self.data.rows().get("preference")
 
-    def difference(self) -> tuple[float, Any]:
-        """r(left) - r(right) of what was shown, and its gradient; read and encoded by the test itself."""
-        left, right = (self._steps(clip) for clip in self.store.queries([self.query_id])[0].shown)
+    def shown(self) -> tuple[Clip, ...]:
+        """On the left, and on the right."""
+        return self.store.queries([self.query_id])[0].shown
 
-        def value(members: Any) -> jax.Array:
-            params = self.params._replace(members=members)
-            raw = [self.ensemble.raw(params, self.ensemble.encode(steps)) for steps in (left, right)]
-            return jnp.sum(raw[0]) - jnp.sum(raw[1])
-
-        found, gradient = jax.value_and_grad(value)(self.params.members)
-        return float(found), gradient
+    def apart(self) -> float:
+        """r(left) - r(right) of what was shown."""
+        left, right = (self.pull.worth(self.reader, clip)[0] for clip in self.shown())
+        return left - right
 
     def push(self) -> float:
         """How fast r(left) - r(right) grows along the downhill direction of the fit's loss."""
-        data = self.learn()
-        if data is None:
-            return 0.0
+        rows = self.learn()
+        return self.pull.push(self.reader, {} if rows is None else {"preference": rows}, *self.shown())
 
-        def loss(members: Any) -> jax.Array:
-            return -jnp.sum(log_probs(self.ensemble, self.params._replace(members=members), "preference", data, 0.1) * data.weight)
 
-        downhill = jax.tree.map(jnp.negative, jax.grad(loss)(self.params.members))
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), downhill, self.difference()[1])
-        return float(sum(jax.tree.leaves(parts)))
-
-    def _steps(self, clip: Clip) -> Transition:
-        batch = self.reader.read([clip])
-        return Transition(*(jnp.asarray(x[0]) for x in (batch.observation, batch.action, batch.next_observation, batch.reward)))
+@pytest.fixture(scope="module")
+def pull(model: tuple[RewardEnsemble, RewardParams]) -> Pull:
+    return Pull(model)
 
 
 @pytest.fixture
@@ -84,9 +69,9 @@ def store(tmp_path: Path, replays: dict[str, Replay]) -> Iterator[Store]:
 
 
 @pytest.fixture
-def judge(store: Store, reader: ClipReader, model: Model, different: tuple[Clip, Clip]) -> Callable[..., Judge]:
+def judge(store: Store, reader: ClipReader, pull: Pull, different: tuple[Clip, Clip]) -> Callable[..., Judge]:
     def make(display: tuple[int, int] = (0, 1), swap: bool = False) -> Judge:
-        return Judge(store, reader, model, different[::-1] if swap else different, display)
+        return Judge(store, reader, pull, different[::-1] if swap else different, display)
 
     return make
 
@@ -114,7 +99,7 @@ def test_the_better_side_rises_whatever_the_order(judge: Callable[..., Judge], d
 def test_a_tie_pulls_both_sides_together(judge: Callable[..., Judge], display: tuple[int, int]) -> None:
     asked = judge(display)
     asked.say("equal")
-    push, apart = asked.push(), asked.difference()[0]
+    push, apart = asked.push(), asked.apart()
     assert abs(apart) > 1e-3
     assert np.sign(push) == -np.sign(apart)
 
