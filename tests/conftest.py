@@ -13,9 +13,10 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Compiled programs are kept between runs (and shared by parallel workers): a second run is several times faster.
+# Compiled programs are kept between runs (and shared by parallel workers and all that tests start): a second run is several times faster.
+# Also small ones: many tests compile the same, and a process that starts anew compiles hundreds of them.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parents[1] / ".cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # What tests run is tiny, what they compile is not: together these take half of the work away. Programs that tests start inherit them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Where two differ, the last one counts: what was given.
