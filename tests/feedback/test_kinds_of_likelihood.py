@@ -19,6 +19,9 @@ from rlhf_games.feedback.likelihoods import (
     rating_log_prob,
 )
 
+ranking_compiled = jax.jit(ranking_log_prob, static_argnums=3)
+rating_compiled = jax.jit(rating_log_prob, static_argnums=3)
+
 
 def every_ranking(clips: int) -> list[tuple[int, ...]]:
     return [ranks for ranks in product(range(clips), repeat=clips) if set(ranks) == set(range(max(ranks) + 1))]
@@ -26,7 +29,7 @@ def every_ranking(clips: int) -> list[tuple[int, ...]]:
 
 def ranked(returns: list[float], ranks: list[tuple[int, ...]], margin: float, noise: float = 0.0) -> np.ndarray:
     values = jnp.broadcast_to(jnp.array(returns, jnp.float32), (len(ranks), len(returns)))
-    return np.exp(np.asarray(ranking_log_prob(values, jnp.array(ranks, jnp.int32), jnp.full(len(ranks), margin, jnp.float32), noise)))
+    return np.exp(np.asarray(ranking_compiled(values, jnp.array(ranks, jnp.int32), jnp.full(len(ranks), margin, jnp.float32), noise)))
 
 
 @pytest.mark.parametrize(("clips", "count"), [(2, 3), (3, 13), (4, 75), (5, 541), (6, 4683)])
@@ -69,7 +72,7 @@ def test_two_equal_clips_tie_as_often_as_in_the_model_of_pairs() -> None:
 def test_places_without_a_clip_count_nowhere() -> None:
     short, padded = ranked([0.2, 1.0], [(1, 0)], 0.5, 0.1), ranked([0.2, 1.0, 9.0], [(1, 0, -1)], 0.5, 0.1)
     np.testing.assert_allclose(short, padded, rtol=1e-5)
-    gradient = jax.grad(lambda r: ranking_log_prob(r, jnp.array([1, 0, -1]), jnp.float32(0.5), 0.1))(jnp.array([0.2, 1.0, 9.0]))
+    gradient = jax.grad(lambda r: ranking_compiled(r, jnp.array([1, 0, -1]), jnp.float32(0.5), 0.1))(jnp.array([0.2, 1.0, 9.0]))
     assert gradient[2] == 0.0
     assert gradient[1] > 0.0 > gradient[0]
     assert np.isfinite(gradient).all()
@@ -77,7 +80,7 @@ def test_places_without_a_clip_count_nowhere() -> None:
 
 def stars(value: float, noise: float = 0.0) -> np.ndarray:
     cuts = jnp.broadcast_to(jnp.array([-2.0, -0.5, 0.5, 3.0]), (5, 4))
-    return np.exp(np.asarray(rating_log_prob(jnp.full(5, value), jnp.arange(5), cuts, noise)))
+    return np.exp(np.asarray(rating_compiled(jnp.full(5, value), jnp.arange(5), cuts, noise)))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])

@@ -48,7 +48,12 @@ def conv_and_input(shape: tuple[int, ...], size: int, stride: int, precision: Pr
 def test_the_convolution_of_the_factors(shape: tuple[int, ...], size: int, stride: int, precision: Precision) -> None:
     """Rounding touches the factors alone: sums are float32."""
     conv, x = conv_and_input(shape, size, stride, precision)
-    expected = plain(rounded(x, precision), rounded(conv.kernel[...], precision), stride) + conv.bias[...].reshape(1, 1, 1, -1)
+
+    @jax.jit
+    def by_library(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+        return plain(rounded(x, precision), rounded(kernel, precision), stride) + bias.reshape(1, 1, 1, -1)
+
+    expected = by_library(x, conv.kernel[...], conv.bias[...])
     found = jax.jit(conv)(x)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
@@ -60,7 +65,7 @@ def test_its_gradients(shape: tuple[int, ...], size: int, stride: int, precision
     """Inside ``scan``, as learners take them: those of the plain convolution for rounded factors and a rounded gradient."""
     conv, x = conv_and_input(shape, size, stride, precision)
     graph, params = nnx.split(conv)
-    weights = jax.random.normal(jax.random.key(2), conv(x).shape)
+    weights = jax.random.normal(jax.random.key(2), jax.eval_shape(conv, x).shape)
 
     def ours(params: Any, x: jax.Array) -> jax.Array:
         return jnp.sum(weights * nnx.merge(graph, params)(x))
@@ -69,11 +74,16 @@ def test_its_gradients(shape: tuple[int, ...], size: int, stride: int, precision
         return jax.tree.map(jnp.add, sums, jax.grad(ours, argnums=(0, 1))(params, x)), None
 
     (of_params, of_x), _ = jax.jit(lambda: jax.lax.scan(step, jax.tree.map(jnp.zeros_like, (params, x)), None, length=2))()
-    pull = jax.vjp(lambda k, x: plain(x, k, stride), rounded(conv.kernel[...], precision), rounded(x, precision))[1]
-    of_kernel, expected_x = pull(rounded(weights, precision))
+
+    @jax.jit
+    def by_library(kernel: jax.Array, x: jax.Array, weights: jax.Array) -> Any:
+        pull = jax.vjp(lambda k, x: plain(x, k, stride), rounded(kernel, precision), rounded(x, precision))[1]
+        return pull(rounded(weights, precision))
+
+    of_kernel, expected_x = map(np.asarray, by_library(conv.kernel[...], x, weights))
     np.testing.assert_allclose(of_params["kernel"][...], 2 * of_kernel, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(of_x, 2 * expected_x, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(of_params["bias"][...], 2 * weights.sum((0, 1, 2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(of_params["bias"][...], 2 * np.asarray(weights).sum((0, 1, 2)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -90,8 +100,9 @@ def test_both_ways_agree(precision: Precision) -> None:
     """What runs on other devices is the same convolution."""
     x, kernel = jax.random.normal(jax.random.key(0), (2, 7, 6, 8)), jax.random.normal(jax.random.key(1), (2, 2, 8, 4))
     tolerance = 1e-5 if precision == "float32" else 5e-2  # the library rounds its results too
-    found = _by_products(x, kernel, jnp.zeros((4,)), precision)
-    np.testing.assert_allclose(found, _by_library(x, kernel, precision), rtol=tolerance, atol=tolerance)
+    found = jax.jit(_by_products, static_argnums=3)(x, kernel, jnp.zeros((4,)), precision)
+    expected = jax.jit(_by_library, static_argnums=2)(x, kernel, precision)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -117,13 +128,18 @@ def test_networks_agree_but_for_rounding(rows: int) -> None:
         torso(Observation((44, 44, 4), "uint8", "image"), "auto", (16,), "relu", precision, rngs=nnx.Rngs(0)) for precision in PRECISIONS
     ]
 
-    def gradient(body: Any) -> np.ndarray[Any, Any]:
+    def features_and_gradient(body: Any) -> tuple[jax.Array, np.ndarray[Any, Any]]:
         graph, params = nnx.split(body)
-        found = jax.jit(jax.grad(lambda params: jnp.sum(jnp.square(nnx.merge(graph, params)(seen)))))(params)
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
 
-    exact, rough = map(gradient, bodies)
-    np.testing.assert_allclose(bodies[0](seen), bodies[1](seen), rtol=0.1, atol=0.02)
+        def squares(params: Any) -> tuple[jax.Array, jax.Array]:
+            features = nnx.merge(graph, params)(seen)
+            return jnp.sum(jnp.square(features)), features
+
+        found, features = jax.jit(jax.grad(squares, has_aux=True))(params)
+        return features, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
+
+    (one, exact), (other, rough) = map(features_and_gradient, bodies)
+    np.testing.assert_allclose(one, other, rtol=0.1, atol=0.02)
     assert exact @ rough / np.linalg.norm(exact) / np.linalg.norm(rough) > 0.999
     assert not np.array_equal(exact, rough)
 

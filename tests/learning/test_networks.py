@@ -36,7 +36,7 @@ def test_pixels_are_scaled_and_nothing_else() -> None:
 def test_every_layout_has_a_body(layout: Layout, dtype: str, shape: tuple[int, ...], kind: str) -> None:
     body = torso(Observation(shape, dtype, layout), kind, (16, 12), "tanh", rngs=nnx.Rngs(0))
     seen = jnp.asarray(np.random.default_rng(0).integers(0, 2, (3, *shape)).astype(dtype))
-    features = body(seen)
+    features = jax.jit(body)(seen)
     assert features.shape == (3, 12)
     assert features.dtype == jnp.float32
     assert bool(jnp.any(features[0] != features[1]))
@@ -67,8 +67,8 @@ def test_gradients_of_dense_layers(inputs: int) -> None:
         return jnp.sum(jnp.square(x))
 
     two = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
-    found = jax.vmap(jax.grad(ours, argnums=(0, 1)), in_axes=(0, None))(two, x)
-    expected = jax.vmap(jax.grad(plain, argnums=(0, 1)), in_axes=(0, None))(two, x)
+    found = jax.jit(jax.vmap(jax.grad(ours, argnums=(0, 1)), in_axes=(0, None)))(two, x)
+    expected = jax.jit(jax.vmap(jax.grad(plain, argnums=(0, 1)), in_axes=(0, None)))(two, x)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
 
 
@@ -96,9 +96,10 @@ def test_leaving_dead_entries_out_changes_nothing(dtype: str) -> None:
     seen = np.zeros((5, 18), dtype)
     seen[:, live] = np.random.default_rng(0).integers(0, 2, (5, len(live)))
     boards = jnp.asarray(seen.reshape(5, 3, 3, 2))
-    np.testing.assert_allclose(small(boards), whole(boards), rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(small)(boards), jax.jit(whole)(boards), rtol=1e-6)
     np.testing.assert_array_equal(small.inputs(boards), seen[:, live])
-    gradient = nnx.grad(lambda body: jnp.sum(jnp.square(body(boards))))(whole)["layers"]["layers"][0]["kernel"][...]
+    squares = jax.jit(lambda body: jnp.sum(jnp.square(body(boards))))
+    gradient = nnx.grad(squares)(whole)["layers"]["layers"][0]["kernel"][...]
     assert not np.delete(gradient, live, axis=0).any()
     assert np.abs(gradient[live]).max() > 0
 
@@ -130,7 +131,7 @@ def test_several_networks_at_once_are_drawn_one_after_the_other() -> None:
 
     keys = jax.random.split(jax.random.key(0), 3)
     many = jax.jit(jax.vmap(two))
-    alone = [two(key) for key in keys]
+    alone = [jax.jit(two)(key) for key in keys]
     for layer, weights in enumerate(many(keys)):
         np.testing.assert_allclose(weights, np.stack([each[layer] for each in alone]), atol=1e-6)
     factorised = re.findall(r"@lapack_sgeqrf_ffi\(.*?: \(tensor<([0-9x]+)xf32>", many.lower(keys).as_text())
