@@ -63,8 +63,8 @@ def test_probe(probe: Probe) -> None:
 def test_self_play_at_tic_tac_toe() -> None:
     """One network in both seats learns from its own games to beat random players from either seat."""
     game = load_game("board/tic_tac_toe")
-    config = {"learning_rate": 4e-3, "hidden": (128, 64), "minibatches": 4, "entropy_weight": 0.02}
-    agent, params = learn(game, config, updates=250, lanes=128, steps=16)
+    config = {"learning_rate": 6e-3, "hidden": (64, 64), "minibatches": 4, "entropy_weight": 0.02}
+    agent, params = learn(game, config, updates=160, lanes=128, steps=16)
     match = evaluate_versus_random(game, agent, params, 400, seed=7)
     for seat in (0, 1):
         score = match.score[match.seat == seat]

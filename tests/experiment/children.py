@@ -10,6 +10,7 @@ After an answer's post has returned, the answering process writes ``UUID QUERY A
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -78,6 +79,9 @@ def serve() -> None:
     load_game("probe/match")
     load_agent("ppo")
     assert not xla_bridge._backends, "a process that runs a backend must not fork"
+    gc.collect()
+    gc.freeze()  # what was imported stays: no process looks through it for garbage, which would also copy it
+    gc.set_threshold(50_000, 20, 50)
     for line in sys.stdin:
         verb, *values = json.loads(line)
         if verb == "wait":
