@@ -78,16 +78,17 @@ def test_answers_are_those_of_the_learner(run: Path, learned: Learned) -> None:
     assert publication.about == ABOUT
     agent, reward = learned.params(3)
     seen, legal = batch(learned, 5)
-    expected = learned.agent.act(agent, jnp.asarray(seen), step_key(1, 2), jnp.asarray(legal)).action
+    expected = jax.jit(learned.agent.act)(agent, jnp.asarray(seen), step_key(1, 2), jnp.asarray(legal)).action
     np.testing.assert_array_equal(publication.policy(seen, step_key(1, 2), legal), expected)
     explained = publication.explain(seen, legal)
-    told = learned.agent.explain(agent, jnp.asarray(seen), jnp.asarray(legal))
+    told = jax.jit(learned.agent.explain)(agent, jnp.asarray(seen), jnp.asarray(legal))
     np.testing.assert_allclose(explained.probabilities, told.probabilities, rtol=1e-5)
     np.testing.assert_allclose(explained.value, told.value, rtol=1e-5)
     steps = Transition(seen, np.arange(5, dtype=np.int32), seen[::-1], np.zeros(5, np.float32))
     paid = publication.reward(steps)
     assert paid.shape == (2, 5)
-    np.testing.assert_allclose(paid.mean(0), learned.ensemble.mean(reward, jax.tree.map(jnp.asarray, steps)), rtol=1e-4, atol=1e-6)
+    expected = jax.jit(learned.ensemble.mean)(reward, jax.tree.map(jnp.asarray, steps))
+    np.testing.assert_allclose(paid.mean(0), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 3, 256, 300])

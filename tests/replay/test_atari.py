@@ -18,7 +18,7 @@ from rlhf_games.replay.replay import Replay
 from rlhf_games.replay.simulate import simulate
 from rlhf_games.workspace import load_game
 
-LANES, STEPS = 3, 500
+LANES, STEPS = 3, 320
 
 
 def record(game: HostGame) -> tuple[list[list[Replay]], dict[int, NDArray[Any]]]:
@@ -58,6 +58,7 @@ def test_exact(played: Any) -> None:
     game, lanes, seen = played
     replays = [replay for lane in lanes for replay in lane]
     assert sum(replay.length for replay in replays) == LANES * STEPS
+    assert len(replays) > LANES or game.spec.name == "atari/pong", "games of Breakout were over and began again"
     for track, replay in zip(simulate(game, replays), replays, strict=True):
         assert np.array_equal(track.observation[1:], seen[replay.seed])
 
