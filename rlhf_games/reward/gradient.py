@@ -6,6 +6,7 @@ Shapes: ``M`` members, ``K`` capacity (answers of a kind, padded), ``B`` chosen 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -49,9 +50,15 @@ def log_probs(
     ensemble: RewardEnsemble, params: RewardParams, kind: str, rows: Rows, noise: float, cuts: jax.Array | None = None
 ) -> jax.Array:
     """``[M, K]`` log-probability of each label of a kind under each member; ratings need the ``[M, A, STARS - 1]`` cut-points."""
-    ready = prepared(ensemble, params, {kind: rows})[kind]
     raw = jnp.zeros((ensemble.members, 0, STARS - 1), jnp.float32) if cuts is None else raw_cuts(cuts)
-    learned = Learned(params.members, params.tie_margin, raw)
+    found: jax.Array = _every_log_prob(ensemble, noise, kind, params, rows, raw)
+    return found
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _every_log_prob(ensemble: RewardEnsemble, noise: float, kind: str, params: RewardParams, rows: Rows, cuts: jax.Array) -> jax.Array:
+    ready = prepared(ensemble, params, {kind: rows})[kind]
+    learned = Learned(params.members, params.tie_margin, cuts)
     return members_log_prob(ensemble, noise, learned, kind, ready, jnp.arange(rows.weight.shape[1]))
 
 

@@ -99,44 +99,53 @@ def window_pid(desktop: Desktop, learner: subprocess.Popen[str]) -> Iterator[int
 
 
 @pytest.mark.skipif(bool(MISSING), reason=NEEDS)
-def test_the_window_survives_the_learner(desktop: Desktop, learner: subprocess.Popen[str], window_pid: int, tmp_path: Path) -> None:
+def test_the_learner_survives_the_window_and_the_window_the_learner(
+    desktop: Desktop, learner: subprocess.Popen[str], window_pid: int, tmp_path: Path
+) -> None:
+    """One run through both: to start a learner and its window is most of the work."""
     run = tmp_path / "run"
     until(lambda: answers(run) >= 2, lambda: desktop.press("Left"))
-    learner.kill()
-    learner.wait()
-    before = answers(run)
-    until(lambda: answers(run) >= before + 2, lambda: desktop.press("Right"))
+    learner_goes_on_alone(learner, window_pid, run)
     again = resume(desktop, run, "ann")
-    assert again.stdout is not None
-    assert any("still open" in line for line in again.stdout), "a second window would be one too many"
-    again.kill()
-    again.communicate()
-    os.kill(window_pid, signal.SIGTERM)
-    with Store.open(run) as store:
-        until(lambda: store.progress().leased == 0)
-        assert {answer.annotator for answer, _ in store.history()} == {"ann"}
+    try:
+        until(lambda: desktop.in_front() and pid_in_front(desktop) not in (0, window_pid))
+        second = pid_in_front(desktop)
+    finally:
+        again.kill()
+        again.communicate()
+    window_goes_on_alone(desktop, second, run)
 
 
-@pytest.mark.skipif(bool(MISSING), reason=NEEDS)
-def test_the_learner_survives_the_window(desktop: Desktop, learner: subprocess.Popen[str], window_pid: int, tmp_path: Path) -> None:
-    metrics = tmp_path / "run" / "metrics.jsonl"
+def learner_goes_on_alone(learner: subprocess.Popen[str], window: int, run: Path) -> None:
+    """The window is closed, the learner goes on, and says how to open the window again when it is stopped."""
+    metrics = run / "metrics.jsonl"
     until(lambda: metrics.stat().st_size > 0)
-    os.kill(window_pid, signal.SIGTERM)
-    until(lambda: not Path(f"/proc/{window_pid}").exists())
+    os.kill(window, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{window}").exists())
     size = metrics.stat().st_size
     until(lambda: metrics.stat().st_size > size)
     assert learner.poll() is None
     learner.send_signal(signal.SIGINT)
     said, _ = learner.communicate(timeout=PATIENCE)
     assert learner.returncode == 130
-    assert f"rlhf-games arena {tmp_path / 'run'}" in " ".join(said.split()), "how to open it again"
-    again = resume(desktop, tmp_path / "run", "ann")
+    assert f"rlhf-games arena {run}" in " ".join(said.split()), "how to open it again"
+
+
+def window_goes_on_alone(desktop: Desktop, window: int, run: Path) -> None:
+    """The learner was killed, the window takes answers, and a learner that comes back opens no other."""
     try:
-        until(lambda: desktop.in_front() and pid_in_front(desktop) not in (0, window_pid))
-        os.kill(pid_in_front(desktop), signal.SIGTERM)
-    finally:
+        before = answers(run)
+        until(lambda: answers(run) >= before + 2, lambda: desktop.press("Right"))
+        again = resume(desktop, run, "ann")
+        assert again.stdout is not None
+        assert any("still open" in line for line in again.stdout), "a second window would be one too many"
         again.kill()
         again.communicate()
+    finally:
+        os.kill(window, signal.SIGTERM)
+    with Store.open(run) as store:
+        until(lambda: store.progress().leased == 0)
+        assert {answer.annotator for answer, _ in store.history()} == {"ann"}
 
 
 def test_resuming_opens_no_window_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

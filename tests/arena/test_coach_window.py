@@ -77,7 +77,8 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
 
 @pytest.mark.parametrize("name", ["minatar/breakout", "atari/pong", "board/connect_four"])
 def test_a_real_policy_plays_and_is_forked_exactly(tmp_path: Path, name: str) -> None:
-    game = CoachGame(PublishedRun.open(make_run(tmp_path / "run", name, seeds=(0,))))
+    publish_fresh(tmp_path, name, members=1)
+    game = CoachGame(PublishedRun.open(tmp_path))
     game.begin(5)
     for _ in range(4):
         game.step(game.propose().action)

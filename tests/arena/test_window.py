@@ -75,16 +75,13 @@ def test_judging_in_a_real_window(desktop: Desktop, asked: Store) -> None:
     assert len({answer.query_id for answer in asked.answers().answers}) == len(answers)
 
 
-def test_who_has_not_said_their_name_is_asked_in_the_window(tmp_path: Path, asked: Store) -> None:
-    with virtual_desktop(tmp_path / "home") as desktop, desktop.program("rate", asked.name) as process:
-        desktop.press("shift+e", "v", "e", "Return")
-        desktop.until(lambda: asked.progress().answered > 0, process, lambda: desktop.press("4"))
-    assert {answer.annotator for answer in asked.answers().answers} == {"Eve"}
+def answer_all(desktop: Desktop, store: Store, answers: Sequence[Sequence[str]], *words: str, name: Sequence[str] = ()) -> list[Any]:
+    """Answers one question after the other with the keys of each, the first one "can't tell"; returns what the store holds.
 
-
-def answer_all(desktop: Desktop, store: Store, verb: str, answers: Sequence[Sequence[str]]) -> list[Any]:
-    """Answers one question after the other with the keys of each, the first one "can't tell"; returns what the store holds."""
-    with desktop.program(verb, store.name, "--annotator", "ann") as process:
+    With a ``name`` nobody has said yet who sits here: the window asks, and these keys are the answer.
+    """
+    with desktop.program(*words) as process:
+        desktop.press(*name)
         # Drawing the first clips may take a while: a key that answers by itself is pressed until it counts.
         desktop.until(lambda: store.progress().answered == 1, process, lambda: desktop.press("Up"))
         time.sleep(1.0)
@@ -100,13 +97,17 @@ def answer_all(desktop: Desktop, store: Store, verb: str, answers: Sequence[Sequ
 
 
 def test_ranking_in_a_real_window(desktop: Desktop, asked: Store) -> None:
-    shown = answer_all(desktop, asked, "rank", [("3", "1", "4", "2"), ("2", "shift+3", "Return"), ("1", "Return")])
+    keys = [("3", "1", "4", "2"), ("2", "shift+3", "Return"), ("1", "Return")]
+    shown = answer_all(desktop, asked, keys, "rank", asked.name, "--annotator", "ann")
     assert [value for value in shown if value.ranks] == [Ranking((1, 3, 0, 2)), Ranking((1, 0, 0))]
+    assert {answer.annotator for answer in asked.answers().answers} == {"ann"}
 
 
-def test_rating_in_a_real_window(desktop: Desktop, asked: Store) -> None:
-    shown = answer_all(desktop, asked, "rate", [("5",), ("1",), ("3",)])
+def test_rating_by_somebody_who_is_asked_their_name_in_a_real_window(tmp_path: Path, asked: Store) -> None:
+    with virtual_desktop(tmp_path / "home") as desktop:
+        shown = answer_all(desktop, asked, [("5",), ("1",), ("3",)], "rate", asked.name, name=("shift+e", "v", "e", "Return"))
     assert [value for value in shown if value.stars] == [Rating(5), Rating(1)]
+    assert {answer.annotator for answer in asked.answers().answers} == {"Eve"}
 
 
 @pytest.mark.parametrize(("game", "held"), [("minatar/breakout", "Right"), ("atari/pong", "Right")])
