@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import site
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_games import workspace
+from rlhf_games.feedback.store import Store
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LIST = "from rlhf_games import workspace; print(*(card.name for card in workspace.cards()), *workspace.agents(), sep='\\n')"
@@ -99,9 +101,8 @@ VERBS = [
     ["--help"],
     ["games"],
     ["new", "my-lab"],
-    ["demo", "--steps", "8192", "--answers", "8", "--out", "shown"],
 ]
-"""Command lines that must work from the wheel alone, in an empty folder; heavier verbs join with a tiny budget."""
+"""Command lines that must work from the wheel alone, in an empty folder; the demo has tests of its own below."""
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
@@ -113,3 +114,57 @@ def test_a_new_lab_is_found_beside_the_installed_games(installed: Path, tmp_path
     _run(installed, tmp_path, "rlhf-games", "new", "my-lab")
     found = _run(installed, tmp_path / "my-lab", "python", "-c", LIST).stdout.split()
     assert {"orchard/apples", "reinforce", "minatar/breakout", "ppo"} <= set(found)
+
+
+STEPS, ANSWERS = 16_384, 16
+KEYS = {
+    "labels", "return_feedback", "return_true", "return_constant", "return_random_labels", "return_random", "ratio", "seconds",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a demo wrote, with a budget that is too small to learn anything but large enough for every part."""
+    here = tmp_path_factory.mktemp("elsewhere")
+    words = ("demo", "--steps", str(STEPS), "--answers", str(ANSWERS), "--out", "shown", "--seed", "3")
+    done = _run(installed, here, "rlhf-games", *words)
+    assert "1/6" in done.stderr
+    assert "6/6" in done.stderr
+    assert "summary.json" in done.stdout
+    assert [path.name for path in here.iterdir()] == ["shown"]
+    return here / "shown"
+
+
+def test_the_summary_of_a_demo_holds_what_it_must(written: Path) -> None:
+    summary = json.loads((written / "summary.json").read_text())
+    assert set(summary) == KEYS | {"seed", "ratio_constant", "ratio_random_labels"}
+    assert summary["seed"] == 3
+    assert 0 < summary["labels"] <= ANSWERS
+    assert summary["seconds"] > 0
+    span = summary["return_true"] - summary["return_random"]
+    if summary["ratio"] is not None:
+        assert summary["ratio"] * span == pytest.approx(summary["return_feedback"] - summary["return_random"], abs=1e-3)
+
+
+def test_the_files_of_a_demo_are_whole(written: Path) -> None:
+    assert {path.name for path in written.iterdir()} == {"demo.png", "report.html", "summary.json", "curves.json", "answers"}
+    assert (written / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    report = (written / "report.html").read_text()
+    assert "What was learned" in report
+    assert "which clip is better?" in report
+    assert report.count("data:image/png;base64,") >= 6  # the picture for light and dark screens, clips moving and still
+    assert "http" not in report.replace("http-equiv", "")
+
+
+def test_all_arms_of_a_demo_took_the_same_steps(written: Path) -> None:
+    curves = json.loads((written / "curves.json").read_text())["arms"]
+    assert len(curves) == 6
+    for arm in curves.values():
+        assert arm["steps"] == [STEPS // 2, STEPS]
+
+
+def test_the_answers_of_a_demo_are_kept(written: Path) -> None:
+    for name in ("feedback", "random-labels"):
+        with Store.open(written / "answers" / f"{name}.sqlite", create=False) as store:
+            assert len(store.answers().answers) == ANSWERS
+    assert {path.name for path in (written / "answers").iterdir()} == {"feedback.sqlite", "random-labels.sqlite"}
