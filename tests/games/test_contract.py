@@ -28,7 +28,7 @@ def test_there_are_games_of_the_device_families() -> None:
 
 @pytest.mark.parametrize("name", DEVICE)
 def test_device_game_fulfils_the_contract(name: str) -> None:
-    check_game(workspace.load_game(name), steps=2_000, rebuild=workspace.load_game)
+    check_game(workspace.load_game(name), rebuild=workspace.load_game)
 
 
 @pytest.mark.parametrize("name", FULL_HOST)
@@ -38,18 +38,32 @@ def test_host_game_fulfils_the_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIGHT_HOST)
 def test_host_game_opens_draws_and_replays_exactly(name: str) -> None:
+    """All that is asked of each of many games is asked in one go: an emulator takes longer to start than to play what is asked for."""
     game: Any = workspace.load_game(name)
+    spec, count = game.spec, game.spec.actions.n
     batch = game.batch(1)
-    episode = record_batch(batch, game.spec, 1, 50, 7).episodes[0]
+    episode = record_batch(batch, spec, 1, 50, 7).episodes[0]
     batch.close()
+    first, last = episode.steps[0], episode.steps[-1]
+    assert first.observation.shape == (spec.players, *spec.observation.shape)
+    assert {0, count - 1} <= set(np.concatenate(episode.actions).tolist()), "the first and the last action are played"
+    assert last.acting.all()
+    assert last.legal_action_mask.shape == (spec.players, count)
     session = game.open(episode.seed)
     for expected, action in zip(episode.steps[1:], episode.actions, strict=True):
         problem = difference(expected, session.step(action))
         assert not problem, problem
+    seen = session.timestep.observation
+    if len(spec.observation.channels) > 4:  # what is left of the seat's own number
+        seen = seen[..., :4]
+    assert seen.any()
     frames = session.frames()
     session.close()
-    assert frames.shape[1:] == (*game.spec.frame_shape, 3)
+    assert frames.shape == (round(60 / spec.decisions_per_second), *spec.frame_shape, 3), "every frame since the last decision"
     assert frames.dtype == np.uint8
+    assert len(spec.aim) > 20
+    assert spec.keys
+    assert set(spec.keys.values()) <= set(range(count))
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)

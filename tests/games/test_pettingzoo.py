@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import threading
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import HostGame
@@ -74,18 +76,6 @@ def test_the_cards_say_what_pettingzoo_says() -> None:
         assert spec.frame_shape == env.observation_space(env.possible_agents[0]).shape[:2]
 
 
-@pytest.mark.parametrize("name", [card.name.partition("/")[2] for card in CARDS])
-def test_every_game_opens_and_steps(name: str) -> None:
-    game = load(name)
-    session = game.open(1)
-    seen = session.step(np.zeros(game.spec.players, int))
-    assert seen.observation.shape == (game.spec.players, *game.spec.observation.shape)
-    assert seen.observation[..., :4].any()
-    assert seen.acting.all()
-    assert session.frames().shape == (4, *game.spec.frame_shape, 3)
-    assert set(game.spec.keys.values()) <= set(range(count(game)))
-
-
 def test_seats_see_one_screen_and_who_they_are() -> None:
     observation = load("warlords").open(3).timestep.observation
     for seat, value in enumerate((0, 85, 170, 255)):
@@ -138,6 +128,17 @@ def test_a_seat_that_is_out_no_longer_acts() -> None:
         session.step(np.zeros(2, int))
 
 
+def after(name: str, **options: Any) -> NDArray[Any]:
+    """What is seen after a dozen decisions."""
+    session = load(name, **options).open(21)
+    for step in range(12):
+        session.step(np.array([step % 5, (step + 2) % 5]))
+    return session.timestep.observation
+
+
+by_default = cache(after)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -154,13 +155,7 @@ def test_a_seat_that_is_out_no_longer_acts() -> None:
 def test_each_option_changes_what_is_seen(options: dict[str, Any]) -> None:
     name = "pong" if "full_action_space" in options else "boxing"  # boxing uses all 18 actions anyway
 
-    def after(**options: Any) -> Any:
-        session = load(name, **options).open(21)
-        for step in range(12):
-            seen = session.step(np.array([step % 5, (step + 2) % 5]))
-        return seen.observation
-
-    default, changed = after(), after(**options)
+    default, changed = by_default(name), after(name, **options)
     assert default.shape != changed.shape or (default != changed).any()
     assert count(load(name, **options)) == 18
 
