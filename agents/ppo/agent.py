@@ -14,6 +14,7 @@ from flax import nnx
 from rlhf_games.core.agent import Action, Explanation, Lessons, PyTree, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.promotion import third_party
+from rlhf_games.learning.accumulation import summed_gradient
 from rlhf_games.learning.distributions import Head, head_for
 from rlhf_games.learning.products import Precision
 from rlhf_games.learning.returns import generalized_advantages
@@ -172,11 +173,11 @@ class PPO:
 
     def update(self, state: State, rollout: Rollout, key: jax.Array, progress: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         """``epochs`` passes of clipped policy-gradient steps over the rollout."""
-        batch = self._batch(state.params, rollout)
+        batch, inputs = self._batch(state.params, rollout)
         learning_rate = self.config.learning_rate * (1.0 - progress if self.config.anneal else jnp.float32(1.0))
 
         def epoch(state: State, key: jax.Array) -> tuple[State, Losses]:
-            return jax.lax.scan(lambda s, b: self._step(s, b, learning_rate), state, shuffled(batch, key, self.config.minibatches))
+            return jax.lax.scan(lambda s, b: self._step(s, b, inputs, learning_rate), state, shuffled(batch, key, self.config.minibatches))
 
         state, losses = jax.lax.scan(epoch, state, jax.random.split(key, self.config.epochs))
         means = jax.tree.map(jnp.mean, losses)
@@ -210,8 +211,8 @@ class PPO:
             direction, optimiser = self._optimiser().update(gradient, state.optimiser)
         return State(jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction), optimiser)
 
-    def _batch(self, params: PyTree, rollout: Rollout) -> Batch:
-        """Flattens ``[T, N, P]`` to rows and adds advantages."""
+    def _batch(self, params: PyTree, rollout: Rollout) -> tuple[Batch, jax.Array]:
+        """Flattens ``[T, N, P]`` to rows and adds advantages; also what the network reads of each row's observation."""
         seats = rollout.last_observation.shape[:2]
         last = self.value(params, rollout.last_observation.reshape(-1, *rollout.last_observation.shape[2:])).reshape(seats)
         done = jnp.broadcast_to((rollout.terminated | rollout.truncated)[..., None], rollout.reward.shape)
@@ -219,40 +220,36 @@ class PPO:
             rollout.reward, rollout.extras.value, last, done, rollout.bootstrap, rollout.acting,
             discount=self.config.discount, trace=self.config.trace,
         )  # fmt: skip
+        row = jnp.arange(rollout.reward.size, dtype=jnp.int32).reshape(rollout.reward.shape)
         rows = Batch(
-            rollout.observation, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
+            row, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
             advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
         )  # fmt: skip
-        flat: Batch = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), rows)
-        return flat._replace(inputs=self._merged(params).inputs(flat.inputs))
+        flat: tuple[Batch, jax.Array] = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), (rows, rollout.observation))
+        return flat[0], self._merged(params).inputs(flat[1])
 
-    def _step(self, state: State, batch: Batch, learning_rate: jax.Array) -> tuple[State, Losses]:
+    def _step(self, state: State, batch: Batch, inputs: jax.Array, learning_rate: jax.Array) -> tuple[State, Losses]:
         """One gradient step on one minibatch."""
         total = jnp.maximum(jnp.sum(batch.weight), 1.0)
         if self.config.normalise_advantage:
             mean = jnp.sum(batch.advantage * batch.weight) / total
             deviation = jnp.sqrt(jnp.sum(jnp.square(batch.advantage - mean) * batch.weight) / total)
             batch = batch._replace(advantage=(batch.advantage - mean) / (deviation + 1e-8))
-        gradient, losses = self._gradient(state.params, batch, total)
+        gradient, losses = self._gradient(state.params, batch, inputs, total)
         return self._descend(state, gradient, learning_rate), losses
 
-    def _gradient(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[PyTree, Losses]:
+    def _gradient(self, params: PyTree, batch: Batch, inputs: jax.Array, total: jax.Array) -> tuple[PyTree, Losses]:
         """The minibatch's gradient, accumulated over micro-batches where that is faster."""
-        gradient_of = jax.grad(self._loss, has_aux=True)
+
+        def loss(params: PyTree, part: Batch) -> tuple[jax.Array, Losses]:
+            return self._loss(params, part, inputs[part.row], total)
+
         rows = batch.weight.shape[0]
         size = self._microbatch(rows)
         if size == rows:
-            whole: tuple[PyTree, Losses] = gradient_of(params, batch, total)
+            whole: tuple[PyTree, Losses] = jax.grad(loss, has_aux=True)(params, batch)
             return whole
-        parts = jax.tree.map(lambda x: x.reshape(rows // size, size, *x.shape[1:]), batch)
-        first = jax.eval_shape(gradient_of, params, jax.tree.map(lambda x: x[0], parts), total)
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), first)
-
-        def add(sums: PyTree, part: Batch) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, sums, gradient_of(params, part, total)), None
-
-        summed: tuple[PyTree, Losses] = jax.lax.scan(add, zeros, parts)[0]
-        return summed
+        return summed_gradient(loss, params, jax.tree.map(lambda x: x.reshape(rows // size, size, *x.shape[1:]), batch), size)
 
     def _microbatch(self, rows: int) -> int:
         """Rows to differentiate at once out of a minibatch's ``rows``."""
@@ -264,9 +261,9 @@ class PPO:
             return next((size for size in range(32, 7, -1) if rows % size == 0), rows)
         return rows
 
-    def _loss(self, params: PyTree, batch: Batch, total: jax.Array) -> tuple[jax.Array, Losses]:
+    def _loss(self, params: PyTree, batch: Batch, inputs: jax.Array, total: jax.Array) -> tuple[jax.Array, Losses]:
         c = self.config
-        outputs, value = self._merged(params)(batch.inputs)
+        outputs, value = self._merged(params)(inputs)
         losses = ppo_losses(
             self.head.log_prob(outputs, batch.legal, batch.raw), self.head.entropy(outputs, batch.legal), value, batch, total,
             clip=c.clip, value_clip=c.value_clip, value_weight=c.value_weight, entropy_weight=c.entropy_weight,

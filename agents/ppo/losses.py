@@ -11,8 +11,8 @@ import jax.numpy as jnp
 class Batch(NamedTuple):
     """Rows of experience, all ``[B, ...]``."""
 
-    inputs: jax.Array
-    """What the network reads of the observations."""
+    row: jax.Array
+    """int32: where in the rollout it lies. What the network reads there is fetched when it is needed: pixels are not copied about."""
     raw: jax.Array
     """What the head drew (see ``distributions.Sample``)."""
     legal: jax.Array

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.sources import RewardState, summed_reward
 from rlhf_games.rollout.device import Transition
 from rlhf_games.rollout.evaluate import Episodes
-from rlhf_games.rollout.host import HostCollector, HostExperience
+from rlhf_games.rollout.host import HostCollector, HostExperience, joined
 
 EVALUATION_STEPS = 27_000
 """An evaluation episode is counted as it stands after this many steps: 30 minutes of Atari, the limit of Machado et al. 2018."""
@@ -32,6 +33,10 @@ CALIBRATION = 2_048
 """Transitions of a recording that are kept for calibrating the reward: pixels of all of them would take hundreds of megabytes."""
 _REWARD_ROWS = 16
 """Transitions rewarded at once; CPU convolutions are fastest in small batches."""
+
+
+_PARTS = 4
+"""Of a rollout: while one is played, the one before is paid for. With more, the halves of the emulators wait more often for each other."""
 
 
 class Emulators:
@@ -128,8 +133,7 @@ class HostTrainer:
         found, ended = [], []
         for i in range(updates):
             key, play_key, reward_key, learn_key = jax.random.split(key, 4)
-            experience = collector.collect(self.agent.params(state), play_key)
-            paid = self._paid(reward, experience, reward_key)
+            experience, paid = self._collect(collector, self.agent.params(state), reward, play_key, reward_key)
             progress = jnp.float32(begin + (end - begin) * i / updates)
             state, metrics = self._update(state, experience.rollout._replace(reward=paid), learn_key, progress)
             found.append(metrics | {"reward/mean": jnp.mean(paid), "reward/std": jnp.std(paid)})
@@ -174,6 +178,22 @@ class HostTrainer:
     def restore_extra(self, learner: HostLearner, state: Mapping[str, Any]) -> None:
         """Lets the learner's emulators go on where ``extra_state`` was taken."""
         learner.emulators.restore(state)
+
+    def _collect(
+        self, collector: HostCollector, params: PyTree, reward: RewardState, play_key: jax.Array, reward_key: jax.Array
+    ) -> tuple[HostExperience, jax.Array]:
+        """A rollout, and ``[T, N, P]`` what the learner is paid for it.
+
+        While one part is played the part before is paid for: emulators and decisions for a few games leave much of the processor idle.
+        """
+        count = min(_PARTS, self._steps)
+        bounds = [self._steps * i // count for i in range(count + 1)]
+        parts, paid = [], []
+        with ThreadPoolExecutor(1) as beside:
+            for i, (play, pay) in enumerate(zip(jax.random.split(play_key, count), jax.random.split(reward_key, count), strict=True)):
+                parts.append(collector.collect(params, play, bounds[i + 1] - bounds[i]))
+                paid.append(beside.submit(self._paid, reward, parts[-1], pay))
+        return joined(parts), jnp.concatenate([part.result() for part in paid])
 
     def _paid(self, reward: RewardState, experience: HostExperience, key: jax.Array) -> jax.Array:
         """``[T, N, P]`` what the learner is paid."""

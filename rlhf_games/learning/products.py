@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +60,24 @@ def column_sums(x: jax.Array) -> jax.Array:
     return (jnp.ones((8, x.shape[0]), x.dtype) @ x)[0]
 
 
+class DenseKernel(nnx.Param[jax.Array]):
+    """The kernel of a `Dense` layer; ``precision`` (metadata) is that of its products."""
+
+
+class Tapped(NamedTuple):
+    """In place of a kernel: its gradient comes as the two factors it is the product of, the cotangents of ``inputs`` and ``outputs``.
+
+    For a layer that is used once. See `rlhf_games.learning.accumulation`.
+    """
+
+    kernel: jax.Array
+    """``[I, O]``."""
+    inputs: jax.Array
+    """``[B, I]`` float32, any."""
+    outputs: jax.Array
+    """``[B, O]`` float32, any."""
+
+
 class Dense(nnx.Module):
     """A dense layer whose products have a precision."""
 
@@ -67,14 +85,16 @@ class Dense(nnx.Module):
         self, inputs: int, features: int, precision: Precision, *, kernel_init: nnx.Initializer | None = None, rngs: nnx.Rngs
     ) -> None:
         init = kernel_init or nnx.initializers.lecun_normal()
-        self.kernel = nnx.Param(init(rngs.params(), (inputs, features), jnp.float32))
+        self.kernel = DenseKernel(init(rngs.params(), (inputs, features), jnp.float32), precision=precision)
         self.bias = nnx.Param(jnp.zeros((features,), jnp.float32))
         self.precision: Precision = precision
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[B, inputs] → [B, features]``, float32. Few rows are not rounded: that would cost more than it saves."""
         precision: Precision = self.precision if len(x) >= _FEW else "float32"
-        return _dense(x, self.kernel[...], precision) + self.bias[...].reshape(1, -1)
+        kernel: jax.Array | Tapped = self.kernel.get_value()
+        outputs = _dense_tapped(x, kernel, precision) if isinstance(kernel, Tapped) else _dense(x, kernel, precision)
+        return outputs + self.bias[...].reshape(1, -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -95,6 +115,29 @@ def _dense_backward(precision: Precision, kept: tuple[jax.Array, jax.Array], gra
 
 
 _dense.defvjp(_dense_forward, _dense_backward)
+
+
+def kernel_gradient(inputs: jax.Array, outputs: jax.Array, precision: Precision) -> jax.Array:
+    """``[I, O]``: the gradient of a dense kernel by ``[B, I]`` its inputs and ``[B, O]`` the gradient by its outputs."""
+    return product(turned(factor(inputs, precision)), factor(outputs, precision))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _dense_tapped(x: jax.Array, kernel: Tapped, precision: Precision) -> jax.Array:
+    return _dense(x, kernel.kernel, precision)
+
+
+def _dense_tapped_forward(x: jax.Array, kernel: Tapped, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    b = factor(kernel.kernel, precision)
+    return product(factor(x, precision), b), (x, b)
+
+
+def _dense_tapped_backward(precision: Precision, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, Tapped]:
+    x, b = kept
+    return product_with_turned(factor(gradient, precision), b), Tapped(jnp.zeros(b.shape, jnp.float32), x, gradient)
+
+
+_dense_tapped.defvjp(_dense_tapped_forward, _dense_tapped_backward)
 
 
 def _value(x: jax.Array) -> jax.Array:

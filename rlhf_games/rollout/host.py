@@ -8,13 +8,15 @@ Shapes: ``T`` steps, ``N`` lanes (games side by side), ``P`` players.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.agent import Agent, PyTree, Rollout
+from rlhf_games.core.agent import Action, Agent, PyTree, Rollout
 from rlhf_games.core.game import HostGame, TimeStep
 from rlhf_games.rollout.host_lanes import Episode, Lanes
 
@@ -53,6 +55,19 @@ class HostExperience(NamedTuple):
             if end == t:
                 after[lane] = last
         return after
+
+
+def joined(parts: Sequence[HostExperience]) -> HostExperience:
+    """Experience of the same lanes, one part after the other, as one."""
+    rollout: Rollout = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part.rollout for part in parts))
+    played: HostPlayed = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part.played for part in parts))
+    begins = np.cumsum([0, *(len(part.played.seed) for part in parts)]).tolist()
+    return HostExperience(
+        rollout._replace(last_observation=parts[-1].rollout.last_observation),
+        played,
+        [episode for part in parts for episode in part.episodes],
+        {(begin + t, lane): last for begin, part in zip(begins, parts, strict=False) for (t, lane), last in part.last_of_episode.items()},
+    )
 
 
 class HostState(NamedTuple):
@@ -112,7 +127,7 @@ class HostCollector:
             raise ValueError(f"the state is of {len(state.episode)} games with seed {state.seed}, not of {games} with {seed}")
         self._game, self._agent, self._steps, self._seed = game, agent, steps, seed
         self._hidden, self._overlap = episode_ends == "hidden", overlap
-        self._act: Any = jax.jit(lambda params, seen, key, legal: agent.act(params, seen, jax.random.wrap_key_data(key), legal))
+        self._act: Any = jax.jit(partial(_act, agent), static_argnums=1)
         self._value: Any = jax.jit(agent.value)
         episode = np.zeros(games, np.int64) if state is None else np.array(state.episode)
         middle = (games + 1) // 2
@@ -122,22 +137,23 @@ class HostCollector:
             for half, (first, stop) in zip(self._halves, bounds, strict=True):
                 half.rebuild(state.actions[first:stop])
 
-    def collect(self, params: PyTree, key: jax.Array) -> HostExperience:
-        """Plays ``steps`` steps in every lane; the key is consumed."""
+    def collect(self, params: PyTree, key: jax.Array, steps: int | None = None) -> HostExperience:
+        """Plays ``steps`` steps (default: all ``T``) in every lane; the key is consumed."""
+        steps = self._steps if steps is None else steps
         games = sum(half.size for half in self._halves)
-        shape = (self._steps, games, self._game.spec.players, *self._game.spec.observation.shape)
-        take = _Take(np.empty(shape, self._game.spec.observation.dtype), [[] for _ in self._halves], [], {})
+        shape = (steps, games, self._game.spec.players, *self._game.spec.observation.shape)
+        take = _Take(np.empty(shape, self._game.spec.observation.dtype), [[] for _ in self._halves], [], {}, *jax.tree.flatten(params))
         # their bits, as NumPy: picking a key out of a JAX array is a computation of its own, hundreds of times per rollout
-        keys = np.asarray(jax.random.key_data(jax.random.split(key, (self._steps, len(self._halves)))))
+        keys = np.asarray(jax.random.key_data(jax.random.split(key, (steps, len(self._halves)))))
         flying: list[Any] = [None] * len(self._halves)
-        for t in range(self._steps):
+        for t in range(steps):
             for index in range(len(self._halves)):
                 self._land(params, take, index, t - 1, flying)
-                flying[index] = self._launch(params, keys[t, index], take, index, t)
+                flying[index] = self._launch(keys[t, index], take, index, t)
                 if not self._overlap:
                     self._land(params, take, index, t, flying)
         for index in range(len(self._halves)):
-            self._land(params, take, index, self._steps - 1, flying)
+            self._land(params, take, index, steps - 1, flying)
         return self._experience(take)
 
     def present(self) -> list[Episode]:
@@ -154,12 +170,12 @@ class HostCollector:
         for half in self._halves:
             half.close()
 
-    def _launch(self, params: PyTree, key: NDArray[np.uint32], take: _Take, index: int, t: int) -> tuple[Any, ...]:
+    def _launch(self, key: NDArray[np.uint32], take: _Take, index: int, t: int) -> tuple[Any, ...]:
         """Chooses for one half and sends it off."""
         half = self._halves[index]
         seen, seats = half.seen, half.seen.acting.shape
         take.observation[t, half.first : half.first + half.size] = seen.observation
-        chosen = self._act(params, _flat(seen.observation), key, _flat(seen.legal_action_mask))
+        chosen = self._act(take.leaves, take.tree, _flat(seen.observation), key, _flat(seen.legal_action_mask))
         action = np.asarray(chosen.action)
         action = action.reshape(*seats, *action.shape[1:])
         half.send(action)
@@ -221,6 +237,14 @@ class _Take(NamedTuple):
     steps: list[list[_Step]]
     episodes: list[Episode]
     last: dict[tuple[int, int], NDArray[Any]]
+    leaves: list[Any]
+    """Of the parameters: to take a tree of them apart for every decision would cost a tenth of what deciding does."""
+    tree: Any
+
+
+def _act(agent: Agent, leaves: list[Any], tree: Any, seen: jax.Array, key: jax.Array, legal: jax.Array) -> Action:
+    """Chooses; the key is given as its bits."""
+    return agent.act(jax.tree.unflatten(tree, leaves), seen, jax.random.wrap_key_data(key), legal)
 
 
 def _flat(x: NDArray[Any]) -> NDArray[Any]:

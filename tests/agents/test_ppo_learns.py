@@ -64,7 +64,7 @@ def test_self_play_at_tic_tac_toe() -> None:
     """One network in both seats learns from its own games to beat random players from either seat."""
     game = load_game("board/tic_tac_toe")
     config = {"learning_rate": 6e-3, "hidden": (64, 64), "minibatches": 4, "entropy_weight": 0.02}
-    agent, params = learn(game, config, updates=160, lanes=128, steps=16)
+    agent, params = learn(game, config, updates=220, lanes=128, steps=16)
     match = evaluate_versus_random(game, agent, params, 400, seed=7)
     for seat in (0, 1):
         score = match.score[match.seat == seat]
