@@ -118,11 +118,12 @@ def test_rewards_are_those_of_the_sources(trainer: HostTrainer, bench: Bench) ->
     experiment = from_mapping(Experiment, PONG, "test")
     params = bench.model(experiment)
     learner = trainer.start(9, recorded=1)
-    experience = learner.emulators.collector("train", 4).collect(trainer.policy(learner), jax.random.key(0))
     weights = reward_state(SourceWeights(learned=2.0, constant=0.25), params)
-    paid = np.asarray(trainer._paid(weights, experience, jax.random.key(1)))
+    collector = learner.emulators.collector("train", 4)
+    experience, paid = trainer._collect(collector, trainer.policy(learner), weights, jax.random.key(0), jax.random.key(1))
     rows = experience.rollout.observation.reshape(-1, 84, 84, 4)
     expected = 2.0 * np.asarray(bench.ensemble.raw(params, rows)).mean(0) / np.asarray(params.scale)[0] + 0.25
+    assert paid.shape == experience.rollout.reward.shape
     np.testing.assert_allclose(paid.reshape(-1), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import Action, Explanation
 from rlhf_games.core.game import GameSpec, TimeStep
 from rlhf_games.core.spaces import Discrete, Observation
-from rlhf_games.rollout.host import HostCollector, HostExperience
+from rlhf_games.rollout.host import HostCollector, HostExperience, joined
 from rlhf_games.rollout.host_lanes import episode_seed
 from rlhf_games.workspace import load_game
 
@@ -92,8 +92,10 @@ def same(a: HostExperience, b: HostExperience) -> None:
         np.testing.assert_array_equal(one.actions, other.actions)
 
 
-def test_every_number_of_the_rollout() -> None:
-    seen = collector().collect(None, jax.random.key(0))
+@pytest.mark.parametrize("parts", [(12,), (5, 1, 6)], ids=["at once", "in parts"])
+def test_every_number_of_the_rollout(parts: tuple[int, ...]) -> None:
+    play = collector()
+    seen = joined([play.collect(None, jax.random.key(i), steps) for i, steps in enumerate(parts)])
     rollout, played = seen.rollout, seen.played
     assert rollout.observation.shape == (12, 5, 2, 3)
     np.testing.assert_array_equal(rollout.observation[..., 0], np.repeat(played.seed[..., None] % 7, 2, -1))
