@@ -40,7 +40,7 @@ def same(shown: list[tuple[int, Any]], pictures: list[Any], start: int, stop: in
 @pytest.mark.parametrize("name", ["atari/breakout", "atari/montezuma_revenge", "pettingzoo/pong"])
 def test_pieces_in_any_order(name: str) -> None:
     game: Any = load_game(name)
-    replay, pictures = play(game, 3, 210)
+    replay, pictures = play(game, 3, 330)
     rerun, rng = Rerun(game, replay), np.random.default_rng(0)
     starts = [0, *rng.integers(0, replay.length - 20, 6).tolist(), replay.length - 20, 0, 65, 64, 63]
     for start in starts:
