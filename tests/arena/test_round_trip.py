@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pygame
 import pytest
@@ -20,11 +18,10 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.feedback.store import Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.reader import ClipReader
-from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.networks import NetworkConfig
 
 from ..reward.conftest import Coins  # noqa: TID252 - tests are no package
 from ..reward.conftest import play as play_coins  # noqa: TID252 - tests are no package
+from ..reward.pull import Pull  # noqa: TID252 - tests are no package
 from ..reward.test_round_trip import Judge as Learner  # noqa: TID252 - tests are no package
 from .conftest import Inline, press, pump
 
@@ -32,7 +29,7 @@ from .conftest import Inline, press, pump
 class Seat:
     """A person before the window, and the learner's end of the same store. The clips are drawn from their replays, as always."""
 
-    def __init__(self, store: Store, display: tuple[int, int], show: Callable[..., App]) -> None:
+    def __init__(self, store: Store, pull: Pull, display: tuple[int, int], show: Callable[..., App]) -> None:
         game = Coins()
         replays = {replay.id: replay for replay in (play_coins(game, seed) for seed in range(6))}
         store.add_replays(list(replays.values()))
@@ -40,8 +37,7 @@ class Seat:
         clips = [Clip((Segment(replay_id, start, 4),)) for replay_id in replays for start in (0, 4, 8)]
         totals = reader.read(clips).reward.sum(1)
         pair = clips[int(np.argmax(totals))], clips[int(np.argmin(totals))]
-        model = RewardEnsemble.create(game.spec, NetworkConfig(hidden=(8,)), 2, jax.random.key(0))
-        self.learner = Learner(store, reader, model, pair, display)
+        self.learner = Learner(store, reader, pull, pair, display)
         session = JudgeSession(store, Projector(store.replay, Inline(), lambda name, options: game), "ann", Inline())
         view = JudgeView(session, Keymap(), aim=lambda name: ("Coins", "Collect coins."))
         self.app = show(view, time.monotonic)
@@ -52,9 +48,14 @@ class Seat:
         return self.learner.push()
 
 
+@pytest.fixture(scope="module")
+def pull() -> Pull:
+    return Pull.fresh(Coins().spec, action=False)
+
+
 @pytest.fixture
-def sit(tmp_path: Path, store: Store, show: Callable[..., App]) -> Callable[[tuple[int, int]], Seat]:
-    return lambda display: Seat(store, display, show)
+def sit(store: Store, pull: Pull, show: Callable[..., App]) -> Callable[[tuple[int, int]], Seat]:
+    return lambda display: Seat(store, pull, display, show)
 
 
 @pytest.mark.parametrize("display", [(0, 1), (1, 0)])
@@ -79,7 +80,7 @@ def test_the_side_that_a_key_names_rises_and_undo_takes_it_back(sit: Any, displa
 def test_equal_pulls_together_and_cannot_tell_teaches_nothing(sit: Any) -> None:
     seat = sit((1, 0))
     press(seat.app, pygame.K_DOWN)
-    push, apart = seat.push(), seat.learner.difference()[0]
+    push, apart = seat.push(), seat.learner.apart()
     assert abs(apart) > 1e-3
     assert np.sign(push) == -np.sign(apart)
     press(seat.app, pygame.K_BACKSPACE)
