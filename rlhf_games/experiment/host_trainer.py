@@ -45,26 +45,21 @@ class Emulators:
     They start when they are first needed.
     """
 
-    def __init__(self, game: HostGame, agent: Agent, seed: int, recorded: int, games: int, steps: int, hide_ends: bool) -> None:
+    def __init__(self, game: HostGame, agent: Agent, seed: int, recorded: int, games: int, hide_ends: bool) -> None:
         train, record = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint32))
         ends: Any = "hidden" if hide_ends else "visible"
         collector = partial(HostCollector, game, agent, episode_ends=ends)
         self._make: dict[str, Any] = {
-            "train": partial(collector, games=games, seed=train, steps=steps),
+            "train": partial(collector, games=games, seed=train),
             "record": partial(collector, games=recorded, seed=record),
         }
         self._open: dict[str, HostCollector] = {}
-        self._steps: dict[str, int] = {}
         self._saved: dict[str, Any] = {}
 
-    def collector(self, kind: str, steps: int) -> HostCollector:
-        """The games of one kind (``train`` or ``record``), started or gone on with; another number of steps rebuilds them."""
-        if kind in self._open and self._steps[kind] != steps:
-            self._saved[kind] = self._open[kind].state()
-            self._open.pop(kind).close()
+    def collector(self, kind: str) -> HostCollector:
+        """The games of one kind (``train`` or ``record``), started or gone on with."""
         if kind not in self._open:
-            self._open[kind] = self._make[kind](steps=steps, state=self._saved.pop(kind, None))
-            self._steps[kind] = steps
+            self._open[kind] = self._make[kind](state=self._saved.pop(kind, None))
         return self._open[kind]
 
     def state(self) -> dict[str, Any]:
@@ -109,7 +104,7 @@ class HostTrainer:
     def start(self, seed: int, recorded: int) -> HostLearner:
         """A fresh learner with ``recorded`` games for the recorder; ``seed`` determines it."""
         agent_key, key = jax.random.split(jax.random.key(seed))
-        emulators = Emulators(self.game, self.agent, seed, recorded, self._games, self._steps, self._hide_ends)
+        emulators = Emulators(self.game, self.agent, seed, recorded, self._games, self._hide_ends)
         return HostLearner(self.agent.init(agent_key, self.game.spec), key, emulators)
 
     def train(
@@ -128,7 +123,7 @@ class HostTrainer:
           The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
           (NaN where none did).
         """
-        collector = learner.emulators.collector("train", self._steps)
+        collector = learner.emulators.collector("train")
         state, key = learner.agent, learner.key
         found, ended = [], []
         for i in range(updates):
@@ -153,7 +148,7 @@ class HostTrainer:
         The recording's features are of at most ``CALIBRATION`` transitions, evenly spread.
         """
         key, play_key = jax.random.split(learner.key)
-        experience = learner.emulators.collector("record", steps).collect(self.policy(learner), play_key)
+        experience = learner.emulators.collector("record").collect(self.policy(learner), play_key, steps)
         rollout, played = experience.rollout, experience.played
         after = _next_observations(experience)
         chunk = Chunk(played.seed, rollout.action, played.reward, played.terminated, played.truncated, after)

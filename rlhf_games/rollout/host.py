@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -61,12 +62,12 @@ def joined(parts: Sequence[HostExperience]) -> HostExperience:
     """Experience of the same lanes, one part after the other, as one."""
     rollout: Rollout = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part.rollout for part in parts))
     played: HostPlayed = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(part.played for part in parts))
-    begins = np.cumsum([0, *(len(part.played.seed) for part in parts)]).tolist()
+    begins = accumulate((len(part.played.seed) for part in parts[:-1]), initial=0)
     return HostExperience(
         rollout._replace(last_observation=parts[-1].rollout.last_observation),
         played,
         [episode for part in parts for episode in part.episodes],
-        {(begin + t, lane): last for begin, part in zip(begins, parts, strict=False) for (t, lane), last in part.last_of_episode.items()},
+        {(begin + t, lane): last for begin, part in zip(begins, parts, strict=True) for (t, lane), last in part.last_of_episode.items()},
     )
 
 
@@ -103,7 +104,6 @@ class HostCollector:
         agent: Agent,
         *,
         games: int,
-        steps: int,
         seed: int,
         episode_ends: EpisodeEnds = "visible",
         overlap: bool = True,
@@ -115,17 +115,16 @@ class HostCollector:
           game: what is played.
           agent: ``act`` chooses, ``value`` bootstraps where an episode was truncated.
           games: ``N``, at least 1; two or more are needed for overlap.
-          steps: ``T``, at least 1.
           seed: of all episodes there will ever be, at least 0.
           episode_ends: ``hidden`` tells the learner of no end: both flags False, so that values are bootstrapped through ends.
           overlap: let one half emulate while the agent chooses for the other; the result is the same without.
           state: of an earlier collector of the same game, agent, number of games and seed: go on from there.
         """
-        if games < 1 or steps < 1 or seed < 0:
-            raise ValueError(f"games and steps must be at least 1 and seed at least 0, got {games}, {steps}, {seed}")
+        if games < 1 or seed < 0:
+            raise ValueError(f"games must be at least 1 and seed at least 0, got {games}, {seed}")
         if state is not None and (len(state.episode) != games or state.seed != seed):
             raise ValueError(f"the state is of {len(state.episode)} games with seed {state.seed}, not of {games} with {seed}")
-        self._game, self._agent, self._steps, self._seed = game, agent, steps, seed
+        self._game, self._agent, self._seed = game, agent, seed
         self._hidden, self._overlap = episode_ends == "hidden", overlap
         self._act: Any = jax.jit(partial(_act, agent), static_argnums=1)
         self._value: Any = jax.jit(agent.value)
@@ -137,9 +136,10 @@ class HostCollector:
             for half, (first, stop) in zip(self._halves, bounds, strict=True):
                 half.rebuild(state.actions[first:stop])
 
-    def collect(self, params: PyTree, key: jax.Array, steps: int | None = None) -> HostExperience:
-        """Plays ``steps`` steps (default: all ``T``) in every lane; the key is consumed."""
-        steps = self._steps if steps is None else steps
+    def collect(self, params: PyTree, key: jax.Array, steps: int) -> HostExperience:
+        """Plays ``steps`` (``T``, at least 1) steps in every lane; the key is consumed."""
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}")
         games = sum(half.size for half in self._halves)
         shape = (steps, games, self._game.spec.players, *self._game.spec.observation.shape)
         take = _Take(np.empty(shape, self._game.spec.observation.dtype), [[] for _ in self._halves], [], {}, *jax.tree.flatten(params))

@@ -119,7 +119,7 @@ def test_rewards_are_those_of_the_sources(trainer: HostTrainer, bench: Bench) ->
     params = bench.model(experiment)
     learner = trainer.start(9, recorded=1)
     weights = reward_state(SourceWeights(learned=2.0, constant=0.25), params)
-    collector = learner.emulators.collector("train", 4)
+    collector = learner.emulators.collector("train")
     experience, paid = trainer._collect(collector, trainer.policy(learner), weights, jax.random.key(0), jax.random.key(1))
     rows = experience.rollout.observation.reshape(-1, 84, 84, 4)
     expected = 2.0 * np.asarray(bench.ensemble.raw(params, rows)).mean(0) / np.asarray(params.scale)[0] + 0.25

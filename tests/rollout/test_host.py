@@ -80,7 +80,7 @@ class Dice:
 
 
 def collector(**changes: Any) -> HostCollector:
-    settings: dict[str, Any] = {"games": 5, "steps": 12, "seed": 3} | changes
+    settings: dict[str, Any] = {"games": 5, "seed": 3} | changes
     return HostCollector(settings.pop("game", Counting()), Dice(), **settings)
 
 
@@ -118,7 +118,7 @@ def test_every_number_of_the_rollout(parts: tuple[int, ...]) -> None:
 
 def test_episodes_hold_what_a_replay_needs() -> None:
     play = collector()
-    seen = play.collect(None, jax.random.key(0))
+    seen = play.collect(None, jax.random.key(0), 12)
     assert len(seen.episodes) == int((seen.played.terminated | seen.played.truncated).sum()) >= 8
     for episode in seen.episodes:
         assert episode.length == 3 + episode.seed % 4 == len(episode.actions)
@@ -128,7 +128,7 @@ def test_episodes_hold_what_a_replay_needs() -> None:
 
 
 def test_hidden_ends_are_told_to_nobody_but_the_statistics() -> None:
-    visible, hidden = (collector(episode_ends=ends).collect(None, jax.random.key(0)) for ends in ("visible", "hidden"))
+    visible, hidden = (collector(episode_ends=ends).collect(None, jax.random.key(0), 12) for ends in ("visible", "hidden"))
     assert not hidden.rollout.terminated.any()
     assert not hidden.rollout.truncated.any()
     assert not hidden.rollout.bootstrap.any()
@@ -140,33 +140,35 @@ def test_hidden_ends_are_told_to_nobody_but_the_statistics() -> None:
 def test_overlap_changes_nothing(games: int) -> None:
     together, plain = (collector(games=games, overlap=overlap) for overlap in (True, False))
     for call in range(3):
-        same(*(play.collect(None, jax.random.key(call)) for play in (together, plain)))
+        same(*(play.collect(None, jax.random.key(call), 12) for play in (together, plain)))
 
 
 def test_a_rebuilt_collector_goes_on_exactly() -> None:
-    play = collector(steps=7)
-    play.collect(None, jax.random.key(0))
-    again = collector(steps=7, state=play.state())
+    play = collector()
+    play.collect(None, jax.random.key(0), 7)
+    again = collector(state=play.state())
     for call in range(1, 4):
-        same(*(one.collect(None, jax.random.key(call)) for one in (play, again)))
+        same(*(one.collect(None, jax.random.key(call), 7) for one in (play, again)))
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         collector(games=0)
+    with pytest.raises(ValueError, match="at least 1"):
+        collector().collect(None, jax.random.key(0), 0)
     with pytest.raises(ValueError, match="5 games with seed 3"):
         collector(games=4, state=collector().state())
 
 
 def test_a_real_emulator_overlapped_resumed_and_replayed() -> None:
     game = load_game("atari/breakout", {"max_frames_per_episode": 90})
-    together, plain = (collector(game=game, games=3, steps=15, overlap=overlap) for overlap in (True, False))
-    first = together.collect(None, jax.random.key(0))
-    same(first, plain.collect(None, jax.random.key(0)))
+    together, plain = (collector(game=game, games=3, overlap=overlap) for overlap in (True, False))
+    first = together.collect(None, jax.random.key(0), 15)
+    same(first, plain.collect(None, jax.random.key(0), 15))
     state = together.state()
-    resumed = collector(game=game, games=3, steps=15, state=state)
-    second = together.collect(None, jax.random.key(1))
-    same(second, resumed.collect(None, jax.random.key(1)))
+    resumed = collector(game=game, games=3, state=state)
+    second = together.collect(None, jax.random.key(1), 15)
+    same(second, resumed.collect(None, jax.random.key(1), 15))
     episode = second.episodes[0]
     assert episode.ended == "truncated"
     session = game.open(episode.seed)
