@@ -3,11 +3,16 @@
 On CPU, XLA runs a convolution on one thread, and its gradient inside ``lax.scan`` (where learners live) in plain loops, fifteen times
 slower than outside. Matrix products use every core: there a convolution is one of them and a sum of shifted rows. Elsewhere it is the
 library's.
+
+Between layers the batch stands inside the image, ``[H, W, B, C]``: what is moved from one row or column of an image to another is then one
+long run of memory.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +22,10 @@ from rlhf_games.learning.products import Precision, column_sums, factor, product
 
 
 class ValidConv(nnx.Module):
-    """A convolution without padding, with a bias. ``on_blocks(blocks(x))`` is the call, for those who cut their input once."""
+    """A convolution without padding, with a bias.
+
+    ``on_blocks(blocks(x))`` is the call for observations, which may be cut once and read many times.
+    """
 
     def __init__(
         self,
@@ -39,30 +47,53 @@ class ValidConv(nnx.Module):
 
     def blocks(self, x: jax.Array) -> jax.Array:
         """``[B, H, W, C] → [B, H'', W'', s·s·C]``: what lies under one stride side by side; pixels no output sees are left out."""
-        return _blocks(x, self.size, self.stride)
+        x = _fitted(x, self.size, self.stride, height=1)
+        lines = jax.lax.split(x.reshape(x.shape[0], x.shape[1] // self.stride, self.stride, -1), (1,) * self.stride, axis=2)
+        return jnp.concatenate([line.reshape(*line.shape[:2], x.shape[2] // self.stride, -1) for line in lines], axis=-1)
 
     def on_blocks(self, blocks: jax.Array) -> jax.Array:
-        """What `blocks` gives to ``[B, H', W', features]``; uint8 pixels are read as [0, 1]."""
+        """What `blocks` gives to ``[H', W', B, features]``; uint8 pixels are read as [0, 1]."""
         kernel = _block_kernel(self.kernel[...], self.stride)
         if blocks.dtype == jnp.uint8:
             kernel = kernel / 255.0  # far fewer numbers to divide than pixels, and these stay whole: exact in any precision
-        blocks = blocks.astype(jnp.float32)
-        if jax.default_backend() == "cpu":
-            return _by_products(blocks, kernel, self.bias[...], self.precision)
-        return _by_library(blocks, kernel, self.precision) + self.bias[...].reshape(1, 1, 1, -1)
+        return self._convolved(blocks.transpose(1, 2, 0, 3).astype(jnp.float32), kernel, 1)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[B, H, W, C] → [B, H', W', features]``."""
-        return self.on_blocks(self.blocks(x))
+        """``[H, W, B, C] → [H', W', B, features]``."""
+        return self._convolved(_fitted(x, self.size, self.stride, height=0), _block_kernel(self.kernel[...], self.stride), self.stride)
+
+    def _convolved(self, x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+        if jax.default_backend() == "cpu":
+            return _by_products(x, kernel, self.bias[...], stride, self.precision)
+        return _by_library(_blocks(x, stride), kernel, self.precision) + self.bias[...].reshape(1, 1, 1, -1)
 
 
-def _blocks(x: jax.Array, size: int, stride: int) -> jax.Array:
-    """See `ValidConv.blocks`. Where the kernel is not a multiple of its stride, zeros may stand at the bottom and on the right."""
-    tall, wide = ((side - size) // stride + -(-size // stride) for side in x.shape[1:3])
-    x = x[:, : tall * stride, : wide * stride]
-    x = jnp.pad(x, ((0, 0), (0, tall * stride - x.shape[1]), (0, wide * stride - x.shape[2]), (0, 0)))
-    split = x.reshape(x.shape[0], tall, stride, wide, stride, x.shape[-1])
-    return split.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], tall, wide, -1)
+def flattened(x: jax.Array) -> jax.Array:
+    """``[H, W, B, C] → [B, H·W·C]``."""
+    return x.transpose(2, 0, 1, 3).reshape(x.shape[2], -1)
+
+
+def _fitted(x: jax.Array, size: int, stride: int, *, height: int) -> jax.Array:
+    """Cuts or fills the axes ``height`` and the one after it to the whole strides that outputs see.
+
+    Where the kernel is not a multiple of its stride, zeros may stand at the bottom and on the right.
+    """
+    for axis in (height, height + 1):
+        side = x.shape[axis]
+        whole = stride * ((side - size) // stride + -(-size // stride))
+        x = jax.lax.slice_in_dim(x, 0, min(side, whole), axis=axis)
+        x = jnp.pad(x, [(0, max(whole - side, 0) if a == axis else 0) for a in range(x.ndim)])
+    return x
+
+
+def _blocks(x: jax.Array, stride: int) -> jax.Array:
+    """``[H, W, B, C] → [H/s, W/s, B, s·s·C]``; ``split`` and ``concatenate`` are each other's gradients, and copy long runs."""
+    if stride == 1:
+        return x
+    tall, wide = x.shape[0] // stride, x.shape[1] // stride
+    lines = jax.lax.split(x.reshape(tall, stride, wide, stride, *x.shape[2:]), (1,) * stride, axis=1)
+    cells = [cell for line in lines for cell in jax.lax.split(line, (1,) * stride, axis=3)]
+    return jnp.concatenate([cell.reshape(tall, wide, *x.shape[2:]) for cell in cells], axis=-1)
 
 
 def _block_kernel(kernel: jax.Array, stride: int) -> jax.Array:
@@ -76,46 +107,72 @@ def _block_kernel(kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def _by_library(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
-    """``[B, H, W, C]`` and ``[b, b, C, O]`` to ``[B, H - b + 1, W - b + 1, O]`` float32."""
+    """``[H, W, B, C]`` and ``[b, b, C, O]`` to ``[H - b + 1, W - b + 1, B, O]`` float32."""
     x, kernel = x.astype(precision), kernel.astype(precision)
-    found = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    found = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("HWNC", "HWIO", "HWNC"))
     return found.astype(jnp.float32)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _by_products(x: jax.Array, kernel: jax.Array, bias: jax.Array, precision: Precision) -> jax.Array:
-    """`_by_library` with a bias: along one side by copies laid side by side, along the other by adding shifted rows of the product.
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _by_products(x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, precision: Precision) -> jax.Array:
+    """`_by_library` of the blocks of ``x``, with a bias.
 
-    Copies for both sides would be ``b`` times as much to move, rows added for both sides more to multiply.
+    Along one side by copies laid side by side, along the other by adding shifted rows of the product. Copies for both sides would be
+    ``b`` times as much to move, rows added for both sides more to multiply.
     """
-    return _forward(x, kernel, bias, precision)[0]
+    return _forward(x, kernel, bias, stride, precision)[0]
 
 
-def _forward(x: jax.Array, kernel: jax.Array, bias: jax.Array, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def _forward(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, precision: Precision
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     size = kernel.shape[0]
-    height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-    factors = factor(x, precision)
-    beside = jnp.concatenate([factors[:, :, j : j + width] for j in range(size)], axis=-1)
+    factors = _blocks(factor(x, precision), stride)
+    height, width = factors.shape[0] - size + 1, factors.shape[1] - size + 1
+    beside = jnp.concatenate([factors[:, j : j + width] for j in range(size)], axis=-1)
     matrix = factor(_matrix(kernel), precision)
     rows = product(_rows(beside), matrix).reshape(*beside.shape[:3], size, -1)
-    shifted = (rows[:, i : i + height, :, i] for i in range(size))
+    shifted = (rows[i : i + height, :, :, i] for i in range(size))
     return sum(shifted, bias.reshape(1, 1, 1, -1)), (beside, matrix, kernel)
 
 
-def _backward(precision: Precision, kept: tuple[jax.Array, ...], gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _backward(
+    stride: int, precision: Precision, kept: tuple[jax.Array, ...], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     beside, matrix, kernel = kept
     size, _, channels, features = kernel.shape
     last = size - 1
     factors = factor(gradient, precision)
-    of_rows = jnp.concatenate([jnp.pad(factors, ((0, 0), (i, last - i), (0, 0), (0, 0))) for i in range(size)], axis=-1)
-    of_matrix = product(turned(_rows(beside)), _rows(of_rows))
+    of_rows = _rows(jnp.concatenate([jnp.pad(factors, ((i, last - i), (0, 0), (0, 0), (0, 0))) for i in range(size)], axis=-1))
+    of_matrix = product(turned(beside), of_rows)
     of_kernel = of_matrix.reshape(size, channels, size, features).transpose(2, 0, 1, 3)
-    of_beside = product_with_turned(_rows(of_rows), matrix).reshape(*beside.shape[:3], size, channels)
-    of_x = sum(jnp.pad(of_beside[:, :, :, j], ((0, 0), (0, 0), (j, last - j), (0, 0))) for j in range(size))
-    return jnp.asarray(of_x), of_kernel, column_sums(_rows(gradient))
+    of_beside = product_with_turned(of_rows, matrix).reshape(*beside.shape[:3], size, channels)
+    of_x = _pulled_back(_added_columns(of_beside), stride)
+    return of_x, of_kernel, column_sums(_rows(gradient))
 
 
 _by_products.defvjp(_forward, _backward)
+
+
+def _added_columns(x: jax.Array) -> jax.Array:
+    """``[H, W, B, b, C] → [H, W + b - 1, B, C]``: the ``b`` images moved ``0 … b - 1`` columns to the right, and added.
+
+    Run by run of columns on which the same images lie: to fill each of them up with zeros first would move twice as much.
+    """
+    width, size = x.shape[1], x.shape[3]
+    bounds = sorted({*range(size), *range(width, width + size)})
+    runs = [sum(x[:, begin - j : end - j, :, j] for j in range(size) if 0 <= begin - j < width) for begin, end in pairwise(bounds)]
+    return jnp.concatenate(runs, axis=1)
+
+
+def _pulled_back(of_blocks: jax.Array, stride: int) -> jax.Array:
+    """The gradient by ``x`` out of the one by ``_blocks(x)``."""
+    tall, wide, batch, channels = of_blocks.shape
+    shape = tall * stride, wide * stride, batch, channels // stride**2
+    x: Any = jax.ShapeDtypeStruct(shape, of_blocks.dtype)  # type: ignore[no-untyped-call]
+    of_x: jax.Array
+    (of_x,) = jax.linear_transpose(partial(_blocks, stride=stride), x)(of_blocks)
+    return of_x
 
 
 def _rows(x: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from rlhf_games.core.spaces import Observation
-from rlhf_games.learning.convolution import ValidConv
+from rlhf_games.learning.convolution import ValidConv, flattened
 from rlhf_games.learning.products import Dense, Precision, turned
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -101,7 +101,7 @@ def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[
 def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     # or the product would read x across its rows
-    across = turned(x) if jax.default_backend() == "cpu" and x.shape[1] <= _NARROW else x.T
+    across = turned(x) if x.shape[1] <= _NARROW else x.T
     return gradient @ kernel.T, across @ gradient
 
 
@@ -168,7 +168,7 @@ class NatureCNN(Body):
         x = nnx.relu(first.on_blocks(inputs))
         for conv in others:
             x = nnx.relu(conv(x))
-        return nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
+        return nnx.relu(self.dense(flattened(x)))
 
 
 class GridCNN(Body):

@@ -7,21 +7,18 @@ the factors of products are rounded. bfloat16 has the range of float32, so no lo
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.experimental.layout import Layout, with_layout_constraint
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Of the factors of products."""
 
 _FEW = 16
 """With fewer rows a product takes less time than rounding the kernel of a dense layer."""
-
-_PIECES = 8
-"""A factor is turned in this many pieces: XLA would fold one transpose into the product, and has no bfloat16 product for that."""
 
 
 def factor(x: jax.Array, precision: Precision) -> jax.Array:
@@ -47,12 +44,24 @@ def product_with_turned(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def turned(a: jax.Array) -> jax.Array:
-    """The transpose of a factor ``[I, J]``, laid out as such: products read it several times as fast then."""
+    """A factor ``[..., J]`` of ``I`` rows to its transpose ``[J, I]``; on CPU laid out as such: products read it several times as fast."""
+    across = jnp.moveaxis(a, -1, 0).reshape(a.shape[-1], -1)
+    if jax.default_backend() != "cpu":
+        return across
     if a.dtype == jnp.float32:
-        whole: jax.Array = jax.lax.optimization_barrier(a.T)  # type: ignore[no-untyped-call]
+        whole: jax.Array = jax.lax.optimization_barrier(across)  # type: ignore[no-untyped-call]
         return whole
-    bounds = [len(a) * i // _PIECES for i in range(_PIECES + 1)]
-    return jnp.concatenate([a[begin:end].T for begin, end in pairwise(bounds)], axis=1)
+    # A product of bfloat16 must not see a transpose: XLA would fold it in, and knows no such product. Asking for the layout hides it, and
+    # makes XLA turn the factor by a copy of its own, five times as fast as in its loops.
+    rows = _laid(a, *range(a.ndim))
+    columns = jnp.moveaxis(_laid(rows, a.ndim - 1, *range(a.ndim - 1)), -1, 0)
+    return _laid(columns.reshape(a.shape[-1], -1), 0, 1)
+
+
+def _laid(a: jax.Array, *axes: int) -> jax.Array:
+    """``a`` as it is, its axes in memory in the order given, the one whose entries are neighbours last."""
+    laid: jax.Array = with_layout_constraint(a, Layout(axes))  # type: ignore[no-untyped-call]
+    return laid
 
 
 def column_sums(x: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ from flax import nnx
 
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
-from rlhf_games.learning.convolution import ValidConv
+from rlhf_games.learning.convolution import ValidConv, flattened
 from rlhf_games.learning.networks import MLP, as_float
 from rlhf_games.learning.products import Dense, Precision
 from rlhf_games.reward.cells import pooled
@@ -152,10 +152,11 @@ class PixelReward(nnx.Module):
 
     def __call__(self, features: jax.Array) -> jax.Array:
         """``[B, H, W, C] → [B]``."""
-        x = features
-        for conv in self.convs:
+        first, *others = self.convs
+        x = nnx.leaky_relu(first.on_blocks(first.blocks(features)), 0.01)
+        for conv in others:
             x = nnx.leaky_relu(conv(x), 0.01)
-        x = nnx.leaky_relu(self.dense(x.reshape(x.shape[0], -1)), 0.01)
+        x = nnx.leaky_relu(self.dense(flattened(x)), 0.01)
         return self.out(x)[:, 0]
 
 
