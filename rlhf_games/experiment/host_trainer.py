@@ -31,7 +31,7 @@ EVALUATION_STEPS = 27_000
 """An evaluation episode is counted as it stands after this many steps: 30 minutes of Atari, the limit of Machado et al. 2018."""
 CALIBRATION = 2_048
 """Transitions of a recording that are kept for calibrating the reward: pixels of all of them would take hundreds of megabytes."""
-_REWARD_ROWS = 16
+_REWARD_ROWS = 4
 """Transitions rewarded at once; CPU convolutions are fastest in small batches."""
 
 
