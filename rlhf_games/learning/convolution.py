@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,25 +46,27 @@ class ValidConv(nnx.Module):
 
     def blocks(self, x: jax.Array) -> jax.Array:
         """``[B, H, W, C] → [B, H'', W'', s·s·C]``: what lies under one stride side by side; pixels no output sees are left out."""
-        x = _fitted(x, self.size, self.stride, height=1)
+        x = _fitted(x, self.size, self.stride, (1, 2))
         lines = jax.lax.split(x.reshape(x.shape[0], x.shape[1] // self.stride, self.stride, -1), (1,) * self.stride, axis=2)
         return jnp.concatenate([line.reshape(*line.shape[:2], x.shape[2] // self.stride, -1) for line in lines], axis=-1)
 
     def on_blocks(self, blocks: jax.Array) -> jax.Array:
         """What `blocks` gives to ``[H', W', B, features]``; uint8 pixels are read as [0, 1]."""
+        return self._convolved(blocks.transpose(1, 2, 0, 3))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[H, W, B, C] → [H', W', B, features]``; uint8 pixels are read as [0, 1]."""
+        return self._convolved(_blocks(_fitted(x, self.size, self.stride, (0, 1)), self.stride))
+
+    def _convolved(self, blocks: jax.Array) -> jax.Array:
+        """Blocks ``[H'', W'', B, s·s·C]`` to ``[H', W', B, features]``."""
         kernel = _block_kernel(self.kernel[...], self.stride)
         if blocks.dtype == jnp.uint8:
             kernel = kernel / 255.0  # far fewer numbers to divide than pixels, and these stay whole: exact in any precision
-        return self._convolved(blocks.transpose(1, 2, 0, 3).astype(jnp.float32), kernel, 1)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """``[H, W, B, C] → [H', W', B, features]``."""
-        return self._convolved(_fitted(x, self.size, self.stride, height=0), _block_kernel(self.kernel[...], self.stride), self.stride)
-
-    def _convolved(self, x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+        x = blocks.astype(jnp.float32)
         if jax.default_backend() == "cpu":
-            return _by_products(x, kernel, self.bias[...], stride, self.precision)
-        return _by_library(_blocks(x, stride), kernel, self.precision) + self.bias[...].reshape(1, 1, 1, -1)
+            return _by_products(x, kernel, self.bias[...], self.precision)
+        return _by_library(x, kernel, self.precision) + self.bias[...].reshape(1, 1, 1, -1)
 
 
 def flattened(x: jax.Array) -> jax.Array:
@@ -73,17 +74,17 @@ def flattened(x: jax.Array) -> jax.Array:
     return x.transpose(2, 0, 1, 3).reshape(x.shape[2], -1)
 
 
-def _fitted(x: jax.Array, size: int, stride: int, *, height: int) -> jax.Array:
-    """Cuts or fills the axes ``height`` and the one after it to the whole strides that outputs see.
+def _fitted(x: jax.Array, size: int, stride: int, axes: tuple[int, int]) -> jax.Array:
+    """Cuts or fills the two axes of an image to the whole strides that outputs see.
 
     Where the kernel is not a multiple of its stride, zeros may stand at the bottom and on the right.
     """
-    for axis in (height, height + 1):
-        side = x.shape[axis]
-        whole = stride * ((side - size) // stride + -(-size // stride))
-        x = jax.lax.slice_in_dim(x, 0, min(side, whole), axis=axis)
-        x = jnp.pad(x, [(0, max(whole - side, 0) if a == axis else 0) for a in range(x.ndim)])
-    return x
+    fill = [(0, 0)] * x.ndim
+    for axis in axes:
+        whole = stride * ((x.shape[axis] - size) // stride + -(-size // stride))
+        x = jax.lax.slice_in_dim(x, 0, min(x.shape[axis], whole), axis=axis)
+        fill[axis] = 0, whole - x.shape[axis]
+    return jnp.pad(x, fill)
 
 
 def _blocks(x: jax.Array, stride: int) -> jax.Array:
@@ -113,21 +114,19 @@ def _by_library(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Ar
     return found.astype(jnp.float32)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _by_products(x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, precision: Precision) -> jax.Array:
-    """`_by_library` of the blocks of ``x``, with a bias.
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _by_products(x: jax.Array, kernel: jax.Array, bias: jax.Array, precision: Precision) -> jax.Array:
+    """`_by_library` with a bias.
 
     Along one side by copies laid side by side, along the other by adding shifted rows of the product. Copies for both sides would be
     ``b`` times as much to move, rows added for both sides more to multiply.
     """
-    return _forward(x, kernel, bias, stride, precision)[0]
+    return _forward(x, kernel, bias, precision)[0]
 
 
-def _forward(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int, precision: Precision
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def _forward(x: jax.Array, kernel: jax.Array, bias: jax.Array, precision: Precision) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     size = kernel.shape[0]
-    factors = _blocks(factor(x, precision), stride)
+    factors = factor(x, precision)
     height, width = factors.shape[0] - size + 1, factors.shape[1] - size + 1
     beside = jnp.concatenate([factors[:, j : j + width] for j in range(size)], axis=-1)
     matrix = factor(_matrix(kernel), precision)
@@ -136,9 +135,7 @@ def _forward(
     return sum(shifted, bias.reshape(1, 1, 1, -1)), (beside, matrix, kernel)
 
 
-def _backward(
-    stride: int, precision: Precision, kept: tuple[jax.Array, ...], gradient: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _backward(precision: Precision, kept: tuple[jax.Array, ...], gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     beside, matrix, kernel = kept
     size, _, channels, features = kernel.shape
     last = size - 1
@@ -147,15 +144,14 @@ def _backward(
     of_matrix = product(turned(beside), of_rows)
     of_kernel = of_matrix.reshape(size, channels, size, features).transpose(2, 0, 1, 3)
     of_beside = product_with_turned(of_rows, matrix).reshape(*beside.shape[:3], size, channels)
-    of_x = _pulled_back(_added_columns(of_beside), stride)
-    return of_x, of_kernel, column_sums(_rows(gradient))
+    return _added_columns(of_beside), of_kernel, column_sums(_rows(gradient))
 
 
 _by_products.defvjp(_forward, _backward)
 
 
 def _added_columns(x: jax.Array) -> jax.Array:
-    """``[H, W, B, b, C] → [H, W + b - 1, B, C]``: the ``b`` images moved ``0 … b - 1`` columns to the right, and added.
+    """``[H, W, B, b, C] → [H, W + b - 1, B, C]``, ``W ≥ 1``: the ``b`` images moved ``0 … b - 1`` columns to the right, and added.
 
     Run by run of columns on which the same images lie: to fill each of them up with zeros first would move twice as much.
     """
@@ -163,16 +159,6 @@ def _added_columns(x: jax.Array) -> jax.Array:
     bounds = sorted({*range(size), *range(width, width + size)})
     runs = [sum(x[:, begin - j : end - j, :, j] for j in range(size) if 0 <= begin - j < width) for begin, end in pairwise(bounds)]
     return jnp.concatenate(runs, axis=1)
-
-
-def _pulled_back(of_blocks: jax.Array, stride: int) -> jax.Array:
-    """The gradient by ``x`` out of the one by ``_blocks(x)``."""
-    tall, wide, batch, channels = of_blocks.shape
-    shape = tall * stride, wide * stride, batch, channels // stride**2
-    x: Any = jax.ShapeDtypeStruct(shape, of_blocks.dtype)  # type: ignore[no-untyped-call]
-    of_x: jax.Array
-    (of_x,) = jax.linear_transpose(partial(_blocks, stride=stride), x)(of_blocks)
-    return of_x
 
 
 def _rows(x: jax.Array) -> jax.Array:

@@ -100,7 +100,7 @@ def _product_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[
 
 def _product_backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    # or the product would read x across its rows
+    # on CPU the product would read x across its rows
     across = turned(x) if x.shape[1] <= _NARROW else x.T
     return gradient @ kernel.T, across @ gradient
 

@@ -51,8 +51,8 @@ def turned(a: jax.Array) -> jax.Array:
     if a.dtype == jnp.float32:
         whole: jax.Array = jax.lax.optimization_barrier(across)  # type: ignore[no-untyped-call]
         return whole
-    # A product of bfloat16 must not see a transpose: XLA would fold it in, and knows no such product. Asking for the layout hides it, and
-    # makes XLA turn the factor by a copy of its own, five times as fast as in its loops.
+    # XLA would fold the transpose into the product, and has no bfloat16 product that reads its first factor turned. Asking for the layout
+    # hides the transpose, and makes XLA turn the factor by a copy of its own, five times as fast as in its loops.
     rows = _laid(a, *range(a.ndim))
     columns = jnp.moveaxis(_laid(rows, a.ndim - 1, *range(a.ndim - 1)), -1, 0)
     return _laid(columns.reshape(a.shape[-1], -1), 0, 1)

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from rlhf_games.core.spaces import Observation
-from rlhf_games.learning.convolution import ValidConv, _by_library, _by_products
+from rlhf_games.learning.convolution import ValidConv
 from rlhf_games.learning.networks import torso
 from rlhf_games.learning.products import Dense, Precision, column_sums, factor, product, product_with_turned, turned
 
@@ -99,25 +99,30 @@ def test_pixels_are_read_as_shares_of_255(precision: Precision) -> None:
     conv, _ = conv_and_input((2, 9, 9, 2), 3, 2, precision)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 2)).astype(np.uint8)
     tolerance = 1e-5 if precision == "float32" else 2e-2
-    found = conv.on_blocks(conv.blocks(jnp.asarray(pixels)))
-    np.testing.assert_allclose(found, conv.on_blocks(conv.blocks(jnp.asarray(pixels, jnp.float32) / 255)), rtol=tolerance, atol=tolerance)
+    expected = WAYS["between layers"](conv, jnp.asarray(pixels, jnp.float32) / 255)
+    for way in WAYS.values():
+        np.testing.assert_allclose(way(conv, jnp.asarray(pixels)), expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_both_ways_agree(precision: Precision) -> None:
-    """What runs on other devices is the same convolution."""
-    x, kernel = jax.random.normal(jax.random.key(0), (7, 6, 2, 8)), jax.random.normal(jax.random.key(1), (2, 2, 8, 4))
+@pytest.mark.parametrize(("shape", "size", "stride"), CASES)
+def test_other_devices_run_the_same_convolution(
+    shape: tuple[int, ...], size: int, stride: int, precision: Precision, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv, x = conv_and_input(shape, size, stride, precision)
+    expected = WAYS[way](conv, x)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     tolerance = 1e-5 if precision == "float32" else 5e-2  # the library rounds its results too
-    found = jax.jit(_by_products, static_argnums=(3, 4))(x, kernel, jnp.zeros((4,)), 1, precision)
-    expected = jax.jit(_by_library, static_argnums=2)(x, kernel, precision)
-    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(WAYS[way](conv, x), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_observations_may_be_cut_in_rows_of_a_batch() -> None:
-    """What lies under one stride side by side, row by row and column by column; pixels no output sees are left out."""
+def test_blocks_hold_what_lies_under_one_stride() -> None:
+    """Row by row and column by column, each image for itself; pixels no output sees are left out."""
     conv = ValidConv(1, 1, 2, 2, rngs=nnx.Rngs(0))
     pixels = jnp.arange(50, dtype=jnp.uint8).reshape(2, 5, 5, 1)
-    assert conv.blocks(pixels)[0].tolist() == [[[0, 1, 5, 6], [2, 3, 7, 8]], [[10, 11, 15, 16], [12, 13, 17, 18]]]
+    first = [[[0, 1, 5, 6], [2, 3, 7, 8]], [[10, 11, 15, 16], [12, 13, 17, 18]]]
+    np.testing.assert_array_equal(conv.blocks(pixels), np.stack([np.array(first), 25 + np.array(first)]))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
