@@ -17,13 +17,15 @@ from rlhf_games.learning.networks import torso
 from rlhf_games.learning.products import Dense, Precision, column_sums, factor, product, product_with_turned, turned
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+LAYERS, OBSERVATIONS = "between layers", "of observations"
 CASES = [
-    ((3, 20, 17, 4), 8, 4),  # the Nature network's, with pixels left over
-    ((2, 10, 10, 3), 4, 2),
-    ((2, 5, 6, 5), 3, 1),
-    ((2, 16, 13, 4), 7, 3),  # the reward network's: kernels that are no multiple of their stride
-    ((1, 12, 11, 2), 5, 2),
-    ((1, 2, 2, 1), 2, 1),
+    ((3, 20, 17, 4), 8, 4, OBSERVATIONS),  # the Nature network's, with pixels left over
+    ((3, 20, 17, 4), 8, 4, LAYERS),
+    ((2, 10, 10, 3), 4, 2, LAYERS),
+    ((2, 5, 6, 5), 3, 1, LAYERS),
+    ((2, 16, 13, 4), 7, 3, OBSERVATIONS),  # the reward network's: kernels that are no multiple of their stride
+    ((1, 12, 11, 2), 5, 2, LAYERS),
+    ((1, 2, 2, 1), 2, 1, OBSERVATIONS),
 ]
 
 
@@ -38,8 +40,8 @@ def plain(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 WAYS: dict[str, Callable[[ValidConv, jax.Array], jax.Array]] = {
-    "between layers": lambda conv, x: conv(x.transpose(1, 2, 0, 3)).transpose(2, 0, 1, 3),
-    "of observations": lambda conv, x: conv.on_blocks(conv.blocks(x)).transpose(2, 0, 1, 3),
+    LAYERS: lambda conv, x: conv(x.transpose(1, 2, 0, 3)).transpose(2, 0, 1, 3),
+    OBSERVATIONS: lambda conv, x: conv.on_blocks(conv.blocks(x)).transpose(2, 0, 1, 3),
 }
 
 
@@ -49,10 +51,9 @@ def conv_and_input(shape: tuple[int, ...], size: int, stride: int, precision: Pr
     return conv, jax.random.normal(jax.random.key(1), shape)
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("shape", "size", "stride"), CASES)
-def test_the_convolution_of_the_factors(shape: tuple[int, ...], size: int, stride: int, precision: Precision, way: str) -> None:
+@pytest.mark.parametrize(("shape", "size", "stride", "way"), CASES)
+def test_the_convolution_of_the_factors(shape: tuple[int, ...], size: int, stride: int, way: str, precision: Precision) -> None:
     """Rounding touches the factors alone: sums are float32."""
     conv, x = conv_and_input(shape, size, stride, precision)
 
@@ -66,10 +67,9 @@ def test_the_convolution_of_the_factors(shape: tuple[int, ...], size: int, strid
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("shape", "size", "stride"), CASES)
-def test_its_gradients(shape: tuple[int, ...], size: int, stride: int, precision: Precision, way: str) -> None:
+@pytest.mark.parametrize(("shape", "size", "stride", "way"), CASES)
+def test_its_gradients(shape: tuple[int, ...], size: int, stride: int, way: str, precision: Precision) -> None:
     """Inside ``scan``, as learners take them: those of the plain convolution for rounded factors and a rounded gradient."""
     conv, x = conv_and_input(shape, size, stride, precision)
     graph, params = nnx.split(conv)
@@ -99,16 +99,15 @@ def test_pixels_are_read_as_shares_of_255(precision: Precision) -> None:
     conv, _ = conv_and_input((2, 9, 9, 2), 3, 2, precision)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 2)).astype(np.uint8)
     tolerance = 1e-5 if precision == "float32" else 2e-2
-    expected = WAYS["between layers"](conv, jnp.asarray(pixels, jnp.float32) / 255)
+    expected = WAYS[LAYERS](conv, jnp.asarray(pixels, jnp.float32) / 255)
     for way in WAYS.values():
         np.testing.assert_allclose(way(conv, jnp.asarray(pixels)), expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("shape", "size", "stride"), CASES)
+@pytest.mark.parametrize(("shape", "size", "stride", "way"), CASES[1:5])
 def test_other_devices_run_the_same_convolution(
-    shape: tuple[int, ...], size: int, stride: int, precision: Precision, way: str, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], size: int, stride: int, way: str, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conv, x = conv_and_input(shape, size, stride, precision)
     expected = WAYS[way](conv, x)
