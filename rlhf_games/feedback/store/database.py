@@ -7,6 +7,8 @@ writing transaction begins with ``BEGIN IMMEDIATE``, so that it can wait for its
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +94,25 @@ def _check_file(path: Path, create: bool) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # No implicit BEGIN by the driver: _begin_sqlite says when and how.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(BUSY_SECONDS * 1000)}"):
+    _write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(BUSY_SECONDS * 1000)}"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switches the file to its write-ahead log.
+
+    Where several processes open a new store at once, SQLite refuses instead of waiting: so we wait.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -102,8 +121,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _ensure_schema(writer: Engine, name: str, create: bool) -> None:
     with writer.connect() as connection:
+        # in this order: a store that another process makes in between is then seen as one, not as tables of something else
+        empty = not sa.inspect(connection).get_table_names()
         found = _revision(connection)
-        empty = found is None and not sa.inspect(connection).get_table_names()
     if found == SCHEMA_REVISION:
         return
     if found is None and not empty:
