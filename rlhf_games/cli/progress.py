@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,10 @@ _COLUMNS = (
 )
 
 
+_AGREE = 0.5
+"""Rank correlation of paid and fitted reward over whole episodes; below it the run says so."""
+
+
 class RunProgress:
     """One bar for a run, with the numbers that matter beside it."""
 
@@ -35,6 +39,8 @@ class RunProgress:
         people = experiment.learns_from_people and experiment.feedback.teacher == "human"
         note = "waiting for the first answers" if people else "compiling"
         self._task = bar.add_task(experiment.name, total=experiment.iterations, note=note)
+        self._anchor = experiment.model.anchor if experiment.episode_ends == "visible" else "none"
+        self._said: set[str] = set()
 
     def __call__(self, progress: loop.Progress) -> None:
         """Shows an iteration."""
@@ -51,6 +57,10 @@ class RunProgress:
         if metrics.get("reward_model/trusted") == 0:
             parts.append("not trusted yet")
         self._bar.update(self._task, completed=progress.iteration, note=" · ".join(parts))
+        for text in reward_notes(metrics, self._anchor):
+            if text not in self._said:
+                self._said.add(text)
+                self.say(text)
 
     def remove(self) -> None:
         """Takes the bar away."""
@@ -59,6 +69,24 @@ class RunProgress:
     def say(self, text: str) -> None:
         """A line above the bar."""
         self._bar.console.print(text)
+
+
+def reward_notes(metrics: Mapping[str, float], anchor: str) -> list[str]:
+    """What a researcher must know of the reward's zero, in sentences; nothing where no zero was chosen, or nothing depends on it.
+
+    Args:
+      metrics: of an iteration.
+      anchor: ``model.anchor``; ``none`` where episode ends are hidden: a constant added to every step changes nothing there.
+    """
+    notes = []
+    if anchor != "none" and metrics.get("reward_model/zero_open") == 1.0:
+        notes.append(f"The answers do not say what a step is worth in itself: the {anchor} step is taken to be worth 0 (model.anchor).")
+    if anchor != "none" and metrics.get("reward_model/episode_agreement", 1.0) < _AGREE:
+        notes.append(
+            "The reward that is paid orders whole episodes differently than the fitted reward model does: the zero chosen by "
+            f'model.anchor = "{anchor}" decides what is learned. Compare with model.anchor = "none", or hide episode ends.'
+        )
+    return notes
 
 
 class StudyProgress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.queries import Group, Selection, drafts, group_up, pair_up, select
-from rlhf_games.feedback.store import QueryDraft, Store
+from rlhf_games.feedback.store import Query, QueryDraft, Store
 from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.cut import cut_clips, same_steps
 from rlhf_games.replay.reader import ClipReader
@@ -27,6 +28,8 @@ from rlhf_games.reward.gradient import clip_returns
 
 _ROOM = 3
 """Steps recorded for each step asked about, so that clips seldom overlap and hold-out stays apart from training."""
+_EPISODES = 16
+"""Whole episodes that are kept to measure the reward model on."""
 _RECENT = 10
 """Episodes over which scripted teachers measure what an average stretch brings (B-Pref)."""
 
@@ -50,6 +53,7 @@ class Asker:
         self._known: dict[str, Replay] = {}
         self._finished: list[tuple[float, int]] = []
         self._asked: list[Clip] = []
+        self._whole: deque[Replay] = deque(maxlen=_EPISODES)
         self.recorded_return = math.nan
         """Mean true return of the episodes that the recorder's games finished before the last questions (and of a few before them)."""
         self.reader = ClipReader(game, self.fetch)
@@ -57,8 +61,14 @@ class Asker:
     def fetch(self, replay_id: str) -> Replay:
         """A replay of this run, from memory or from the store."""
         if replay_id not in self._known:
-            self._known[replay_id] = self._store.replay(replay_id)
+            whole = [replay for replay in self._whole if replay.id == replay_id]
+            self._known[replay_id] = whole[0] if whole else self._store.replay(replay_id)
         return self._known[replay_id]
+
+    @property
+    def episodes(self) -> tuple[Replay, ...]:
+        """The last few episodes that the recorder's games finished, oldest first."""
+        return tuple(self._whole)
 
     def rounds(self, count: int) -> int:
         """How many recordings it takes to ask ``count`` questions: candidates without a step in common."""
@@ -71,6 +81,7 @@ class Asker:
         """Takes the next steps of the recorder's games."""
         for replay in self._recorder.add(chunk, policy):
             self._lanes[replay.lane].append(replay)
+            self._whole.append(replay)
             self._finished.append((replay.checksum.returns[0], replay.length))
 
     def ask(self, count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
@@ -141,17 +152,24 @@ class Asker:
     def state(self, policy: str) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), and what recent ones brought."""
         playing = [replay.to_bytes().hex() for replay in self._recorder.open_episodes(policy)]
-        return {"playing": playing, "finished": [list(entry) for entry in self._finished]}
+        whole = [replay.to_bytes().hex() for replay in self._whole]
+        return {"playing": playing, "whole": whole, "finished": [list(entry) for entry in self._finished]}
 
-    def restore(self, state: Mapping[str, Any], iteration: int) -> None:
-        """Goes on from what ``state`` gave, by playing the episodes again; questions asked before ``iteration`` are known again."""
+    def restore(self, state: Mapping[str, Any], iteration: int) -> list[Query]:
+        """Goes on from what ``state`` gave, by playing the episodes again.
+
+        Returns:
+          The questions that were asked before ``iteration``, oldest first.
+        """
         replays = [Replay.from_bytes(bytes.fromhex(text)) for text in state["playing"]]
         for replay, track in zip(replays, simulate(self._game, replays), strict=True):
             self._recorder.go_on(replay, track.observation[1:], track.reward)
+        self._whole.extend(Replay.from_bytes(bytes.fromhex(text)) for text in state.get("whole", ()))
         self._finished = [(float(total), int(length)) for total, length in state["finished"]]
         queries = self._store.queries(self._store.query_ids(kind=self._experiment.feedback.kind))
         mine = [query for query in queries if query.session == self._experiment.name and query.iteration < iteration]
         self._asked = [clip for query in mine for clip in query.clips]
+        return mine
 
 
 def _compared(returns: NDArray[Any], members: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

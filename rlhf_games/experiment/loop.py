@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.asking import Asker
+from rlhf_games.experiment.episode_measures import measured_episodes
 from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.measuring import measured
 from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_teacher
@@ -28,10 +29,12 @@ from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.teachers import Teacher, clip_rewards
 from rlhf_games.replay.clip import Clip
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, calibrated, with_feature_scale, with_tie_share
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, anchor_of, calibrated, with_feature_scale, with_tie_share
 from rlhf_games.reward.fit import FitReport, FitState, fit, initial_state
-from rlhf_games.reward.skill import Skill, guess, pooled_skill
+from rlhf_games.reward.rows import Scale
+from rlhf_games.reward.skill import Predicted, Skill, skill
 from rlhf_games.reward.sources import RewardState, reward_state
+from rlhf_games.reward.zero import Fitted, Zero, constant_log_prob, find_zero, paid_log_prob
 
 POLL_SECONDS = 0.2
 """How often a waiting loop looks for answers."""
@@ -129,7 +132,9 @@ class FeedbackLoop:
         metrics: dict[str, float] = {}
         if recording is not None:
             times["ask"] = time.monotonic()
-            self._asked += len(self.asker.ask(self.quotas[i], i, self.state.model.params, self.policy_name))
+            posted = self.asker.ask(self.quotas[i], i, self.state.model.params, self.policy_name)
+            self._asked += len(posted)
+            self.data.post(self.store.queries(posted))
             times["answers"] = time.monotonic()
             known = self._learn_from_answers(recording, until)
             if known is None:
@@ -168,7 +173,7 @@ class FeedbackLoop:
         self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
         self.trainer.restore_extra(state.learner, extra["trainer"])
         if extra["asker"] is not None:
-            self.asker.restore(extra["asker"], self.iteration)
+            self.data.post(self.asker.restore(extra["asker"], self.iteration))
             self.labels.poll()  # also where nothing is left to do but to say how many there were
 
     @property
@@ -267,37 +272,52 @@ class FeedbackLoop:
             state = initial_state(self._blank)
         params = state.params
         if not state.optimiser.count:
-            trains = [tie for label, held in zip(self.data.labels, self.data.holdout, strict=True) if not held for tie in ties(label)]
-            params = with_tie_share(params, float(np.mean(trains)) if trains else 0.0)
+            tied = [tie for label, used in zip(self.data.labels, self.data.trains, strict=True) if used for tie in ties(label)]
+            params = with_tie_share(params, float(np.mean(tied)) if tied else 0.0)
         if not self.ensemble.pixels:
             params = with_feature_scale(params, self.data.features_flat())
         key, fit_key = jax.random.split(self.state.key)
         fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.rows(), fit_key)
         outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
-        params = calibrated(fitted.params, jnp.asarray(outputs), anchor=e.model.anchor, spread=e.model.spread)
+        answers = self._answers(fitted.params, report)
+        zero = find_zero(answers, anchor_of(outputs, e.model.anchor), e.model.fit.noise)
+        params = calibrated(fitted.params, jnp.asarray(outputs), offset=zero.offset, spread=e.model.spread)
         self.state = self.state._replace(model=fitted._replace(params=params), key=key)
-        known = self._skill(report)
+        known = self._skill(answers, zero)
         self.trusted = known.convinces(e.model.trust)
         return {
             "reward_model/skill": known.gain,
             "reward_model/skill_error": known.error,
             "reward_model/trusted": float(self.trusted),
+            "reward_model/zero_open": zero.open,
+            "reward_model/zero": float(np.mean(zero.offset / np.asarray(params.scale))),
             "reward_model/train_loss": float(np.mean(report.train_loss)),
             "reward_model/holdout_loss": float(np.mean(report.holdout_loss)),
             "reward_model/epochs": float(report.epochs),
             "reward_model/weight_decay": float(np.mean(report.weight_decay)),
             "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
             **measured(self.ensemble, params, self.data, e.feedback.kind, outputs, e.model.fit.noise),
+            **measured_episodes(self.ensemble, params, self.asker.reader, self.asker.episodes),
         }
 
-    def _skill(self, report: FitReport) -> Skill:
-        """What the model foretells of answers that it never saw."""
+    def _answers(self, params: RewardParams, report: FitReport) -> list[Fitted]:
+        """What the fitted model says of all answers that count."""
+        scale = Scale(jax.nn.softplus(params.tie_margin), report.cuts)
+        weights, rows = self.experiment.model.fit.weights, self.data.rows()
+        return [Fitted(kind, rows[kind], returns, scale, weights.of(kind)) for kind, returns in report.returns.items()]
+
+    def _skill(self, answers: Sequence[Fitted], zero: Zero) -> Skill:
+        """What the reward that is paid foretells of answers that the model never saw."""
         noise, kinds = self.experiment.model.fit.noise, []
-        for kind, log_prob in report.log_prob.items():
-            rows, count = self.data.rows()[kind], len(self.data.of(kind)[0])
-            unseen, label = np.asarray(rows.weight)[:, :count] == 0, np.asarray(rows.label)[:count]
-            kinds.append((np.asarray(log_prob)[:, :count], unseen, guess(kind, label, noise)))
-        return pooled_skill(kinds)
+        for kind in answers:
+            unseen, units, episodes = self.data.evidence(kind.kind)
+            count = len(units)
+            paid, constant = (
+                np.asarray(found)[:, :count] for found in (paid_log_prob(kind, zero.offset, noise), constant_log_prob(kind, noise))
+            )
+            label = np.asarray(kind.rows.label)[:count]
+            kinds.append(Predicted(kind.kind, paid, constant, unseen, label, units, episodes))
+        return skill(kinds, noise)
 
 
 _outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

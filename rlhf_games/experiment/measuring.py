@@ -1,4 +1,4 @@
-"""What a fit is worth: the reward model measured on labels that it was not fitted to, as metrics of the run.
+"""What a fit is worth: the reward that is paid, measured on labels that it was not fitted to, as metrics of the run.
 
 Shapes: ``M`` members, ``n`` measured labels, ``W`` clips of a label, ``L`` steps of a clip, ``B`` steps of the present policy.
 """
@@ -57,7 +57,8 @@ def measured(
         return {}
     index, held = _rows(holdout)
     rows = data.rows()[kind]
-    outputs = _outputs(ensemble, params, rows, index)  # [M, rows, W, L]
+    zero = np.asarray(params.offset)
+    outputs = _outputs(ensemble, params, rows, index) - zero[:, None, None, None]  # [M, rows, W, L]
     places = np.asarray(rows.places)[index]
     mask = np.asarray(rows.clips.mask)[places] & _shown(kind, np.asarray(rows.label)[index], places.shape)[..., None]
     unit = np.asarray(params.scale)[:, None]
@@ -70,9 +71,10 @@ def measured(
         returns[:, pairs.row, pairs.second],
         pairs.label,
         noise,
+        unit=unit[:, 0],
         true_returns=np.stack([true[pairs.row, pairs.first], true[pairs.row, pairs.second]], axis=-1),
         labelled=outputs[:, held:][:, mask[held:]] / unit,
-        current=current / unit,
+        current=(current - zero[:, None]) / unit,
         clips=(returns[:, there] / unit, true[there]),
     )
     return {f"reward_model/{name}": value for name, value in found.to_dict().items()}

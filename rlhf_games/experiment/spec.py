@@ -74,14 +74,15 @@ class ModelConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     spread: float = 0.3
-    """Standard deviation that the learned reward has on the present policy's steps."""
+    """Root mean square of the learned reward on the present policy's steps: how far they lie from its zero."""
     trust: float = 2.0
-    """The learned reward is paid only while the model predicts held-out answers better than chance, by this many standard errors.
+    """The learned reward is paid only while the model predicts answers that it never saw better than chance, by this many standard errors.
 
     0: always.
     """
     anchor: Anchor = "median"
-    """Which step of the present policy is worth 0: the ``median`` one, the ``mean`` one, or ``none`` (whatever the network says)."""
+    """Which step of the present policy is worth 0, as far as the answers leave it open: the ``median`` one, the ``mean`` one, or ``none``
+    (whatever the network says). Clips of unequal length, for example, say what a step is worth; then that counts."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "members")
@@ -163,10 +164,20 @@ class Experiment:
             raise ValueError(
                 f"steps gives {self.updates} updates in an iteration, too many to count: set iterations higher, or steps lower"
             )
+        if self.learns_from_people and self.model.trust > 0 and not self._measurable:
+            raise ValueError(
+                "model.trust needs answers that some member of the model did not see: set model.fit.holdout above 0, or "
+                "model.fit.bootstrap with at least 2 model.members, or model.trust = 0 to pay the learned reward from the first answer on"
+            )
         if self.model.members < 2 and self.learns_from_people and self.feedback.query.strategy in _COMPARE_MEMBERS:
             raise ValueError(f"feedback.query.strategy {self.feedback.query.strategy!r} compares members: set model.members to 2 or more")
         _refuse_infinite(self, "")
         scripted_teacher(self.feedback, self.seed)
+
+    @property
+    def _measurable(self) -> bool:
+        """Whether there are answers to measure the reward model on."""
+        return self.model.fit.holdout > 0 or (self.model.fit.bootstrap and self.model.members > 1)
 
     @property
     def updates(self) -> int:

@@ -3,7 +3,8 @@
 - An *evaluation* is about the steps that the person can have meant (`rlhf_games.feedback.credit`).
 - A *takeover* says: what I did is better than what the agent would have done from the same state. Both are cut to equal length.
 - A *demonstration* is cut into clips, and each is better than a clip of the run's first policy, drawn by the ids of answer and clip. (Ibarz
-  et al. 2018, arXiv 1811.06521, compare demonstrations with clips of the first policies in the same way.)
+  et al. 2018, arXiv 1811.06521, compare demonstrations with clips of the first policies in the same way.) These clips lie beside those
+  of the first questions, so that what measures and what trains stay apart.
 - A *rating* is about everything from its step on, mostly a whole episode. It counts as the rating of a clip of the usual length made of
   steps of the episode, one from each of so many equal stretches, drawn by the answer's id: their sum is an unbiased estimate of what the
   episode brings in the time of a clip. So long and short episodes, and clips that were asked about, share an annotator's cut-points, and
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import numpy as np
@@ -23,13 +24,10 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
 from rlhf_games.feedback.answers import Demonstration, Evaluation, Rating, Takeover
 from rlhf_games.feedback.credit import credit_steps
-from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel, RatingLabel
+from rlhf_games.feedback.labels import UNSOLICITED, EvaluationLabel, Label, PairLabel, RatingLabel
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.replay import Replay, fits
-
-_NOBODY_ASKED = 1 << 48
-"""Added to an answer's id in place of a question's: unique, the oldest lowest, and above every question."""
 
 
 class FreeStanding:
@@ -80,7 +78,7 @@ class FreeStanding:
                 return self._demonstration(answer, value, replay, answer.step)
             case Rating(int(stars)) if answer.step < replay.length:
                 clip = _spread(answer.id, Segment(replay.id, answer.step, replay.length - answer.step), self._length)
-                return (RatingLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, (clip,), stars, False),)
+                return (RatingLabel(UNSOLICITED + answer.id, answer.id, answer.annotator, (clip,), stars, False),)
         return ()
 
     def _evaluation(self, answer: Answer, value: Evaluation, replay: Replay, step: int) -> tuple[Label, ...]:
@@ -89,7 +87,7 @@ class FreeStanding:
         if steps == 0 or value.seat >= self._spec.players:
             return ()
         window = Clip((Segment(replay.id, stop - steps, steps),), value.seat)
-        return (EvaluationLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, (window,), value.value),)
+        return (EvaluationLabel(UNSOLICITED + answer.id, answer.id, answer.annotator, (window,), value.value),)
 
     def _takeover(self, answer: Answer, value: Takeover, replay: Replay, step: int) -> tuple[Label, ...]:
         if not value.instead or value.seat >= self._spec.players:
@@ -119,15 +117,43 @@ class FreeStanding:
         return tuple(labels)
 
     def _better(self, answer: Answer, mine: Clip, agents: Clip, source: Literal["takeover", "demonstration"], part: int) -> PairLabel:
-        return PairLabel(_NOBODY_ASKED + answer.id, answer.id, answer.annotator, mine, agents, "first", 1, False, source, part)
+        return PairLabel(UNSOLICITED + answer.id, answer.id, answer.annotator, mine, agents, "first", 1, False, source, part)
 
     def _first_clips(self) -> tuple[Clip, ...]:
-        """Clips of the run's first questions, as they were posted together."""
+        """Clips of the episodes that the run's first questions were about, beside the steps that were asked about.
+
+        Where these cover everything (short episodes), the clips of the questions themselves.
+        """
         if not self._first:
             queries = self._store.queries(self._store.query_ids())
             mine = [query for query in queries if query.session == self._session and query.iteration == 0]
-            self._first = tuple(dict.fromkeys(clip for query in mine for clip in query.clips))
+            asked = tuple(dict.fromkeys(clip for query in mine for clip in query.clips))
+            self._first = self._beside(asked) or asked
         return self._first
+
+    def _beside(self, asked: Sequence[Clip]) -> tuple[Clip, ...]:
+        """Whole clips of the same replays and seats that have no step in common with those asked about (from any seat)."""
+        taken: dict[int, list[tuple[int, int]]] = {}
+        longest: dict[int, tuple[Replay, int]] = {}
+        for seat, segment in [(clip.seat, segment) for clip in asked for segment in clip.segments]:
+            replay = self._store.replay(segment.replay_id)
+            taken.setdefault(replay.seed, []).append((segment.start, segment.stop))
+            if replay.seed not in longest or longest[replay.seed][0].length < replay.length:
+                longest[replay.seed] = (replay, seat)
+        return tuple(
+            Clip((Segment(replay.id, start, self._length),), seat)
+            for seed, (replay, seat) in longest.items()
+            for low, high in _gaps(taken[seed], replay.length)
+            for start in range(low, high - self._length + 1, self._length)
+        )
+
+
+def _gaps(windows: Sequence[tuple[int, int]], length: int) -> list[tuple[int, int]]:
+    """The stretches of ``0 .. length - 1`` outside of all windows ``(start, stop)``, in order."""
+    edges = sorted(windows)
+    starts = [0, *accumulate((stop for _, stop in edges), max)]
+    stops = [*(start for start, _ in edges), length]
+    return [(low, high) for low, high in zip(starts, stops, strict=True) if low < high]
 
 
 def _beginning(clip: Clip, steps: int) -> Clip:

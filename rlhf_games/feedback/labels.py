@@ -16,6 +16,8 @@ ASKED = ("preference", "ranking", "rating")
 """Kinds of answers to questions about clips."""
 FREE = ("evaluation", "takeover", "demonstration", "rating")
 """Kinds of answers that people give by themselves."""
+UNSOLICITED = 1 << 48
+"""Added to an answer's id in place of a question's where nobody asked: unique, the oldest lowest, and above every question."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Shapes: ``n`` labels, ``K`` capacity (``n`` of a kind, padded), ``L`` steps of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from rlhf_games.replay.clip import Clip
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.reward.clips import ClipFeatures
 from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.holdout import bootstrap_counts, held_out
+from rlhf_games.reward.holdout import Holdout, Place, Posted, Side, bootstrap_counts
 from rlhf_games.reward.rows import Rows
 
 GROWS_BY = 256
@@ -34,7 +34,7 @@ class AnswerDataset:
     train or both measure. An answer "much better" (strength 2) counts as one "better": how much more it should weigh differs from
     annotator to annotator and is not known.
 
-    Rows measure instead of training as `rlhf_games.reward.holdout.held_out` says, over all kinds together.
+    Rows measure instead of training as `rlhf_games.reward.holdout.Holdout` says, over all kinds together.
     """
 
     def __init__(
@@ -56,17 +56,18 @@ class AnswerDataset:
           length: ``L``; no clip may be longer (the steps that an evaluation is about are counted in seconds instead).
           members: ``M``.
           seed: decides hold-out and resampling, together with the ids of questions and answers: never with their order or number.
-          holdout: share in [0, 1) of questions that measure.
+          holdout: share in [0, 1) of questions, and of episodes with unsolicited answers, that measure.
           bootstrap: give every member its own resampling of the training rows; a single member sees each once anyway.
           episode_of: maps ids of replays that are the same episode (an unfinished recording, and a longer one) to the same thing.
         """
         self._length, self._members, self._seed = length, members, seed
-        self._share, self._bootstrap = holdout, bootstrap and members > 1
+        self._bootstrap = bootstrap and members > 1
         self._episode_of = episode_of
+        self._sides = Holdout(seed, holdout, episode_of)
+        self._places: tuple[Place, ...] = ()
         self._rate = reader.spec.decisions_per_second
         self._clips = ClipFeatures(reader, ensemble)
         self._labels: tuple[Label, ...] = ()
-        self._holdout: NDArray[np.bool_] = np.zeros(0, bool)
         self._rows: dict[str, Rows] | None = None
 
     def __len__(self) -> int:
@@ -80,12 +81,40 @@ class AnswerDataset:
     @property
     def holdout(self) -> NDArray[np.bool_]:
         """``[n]`` labels that measure."""
-        return self._holdout
+        return self._at(Side.MEASURES)
+
+    @property
+    def trains(self) -> NDArray[np.bool_]:
+        """``[n]`` labels that train."""
+        return self._at(Side.TRAINS)
+
+    def post(self, questions: Iterable[Posted]) -> None:
+        """Takes note of questions that the run has posted, answered or not: what measures is decided in the order of posting."""
+        self._sides.post(questions)
 
     def of(self, kind: str) -> tuple[tuple[Label, ...], NDArray[np.bool_]]:
         """The labels of a kind in the order of its rows, and which of them measure."""
-        places = [i for i, label in enumerate(self._labels) if label.source == kind]
-        return tuple(self._labels[i] for i in places), self._holdout[places]
+        rows = self._rows_of(kind)
+        return tuple(self._labels[i] for i in rows), self.holdout[rows]
+
+    def evidence(self, kind: str) -> tuple[NDArray[np.bool_], list[Hashable], list[frozenset[Hashable]]]:
+        """Of the rows of a kind: ``[M, n]`` which members did not see them, and of each row its unit and the episodes it is about.
+
+        See `rlhf_games.reward.skill.Predicted`.
+        """
+        rows = self._rows_of(kind)
+        used = np.array([self._places[i].side != Side.NEITHER for i in rows], bool)
+        unseen = (np.asarray(self.rows()[kind].weight)[:, : len(rows)] == 0) & used
+        shown = [
+            frozenset(self._episode_of(segment.replay_id) for clip in self._labels[i].clips for segment in clip.segments) for i in rows
+        ]
+        return unseen, [self._places[i].unit for i in rows], shown
+
+    def _at(self, side: Side) -> NDArray[np.bool_]:
+        return np.array([place.side == side for place in self._places], bool)
+
+    def _rows_of(self, kind: str) -> list[int]:
+        return [i for i, label in enumerate(self._labels) if label.source == kind]
 
     def update(self, labels: Sequence[Label]) -> bool:
         """Takes over all labels that stand now: new ones are added, and what is missing was taken back.
@@ -96,11 +125,11 @@ class AnswerDataset:
           UserError: a clip cannot be read, or is longer than ``length``; the data set stays as it was.
         """
         rows = tuple(sorted(labels, key=lambda label: (label.answer_id, label.part)))
-        if rows == self._labels:
+        places = tuple(self._sides.places(rows))
+        if rows == self._labels and places == self._places:
             return False
         self._clips.keep([(clip, self._steps(label.source)) for label in rows for clip in label.clips])
-        self._labels = rows
-        self._holdout = held_out(rows, self._seed, self._share, self._episode_of)
+        self._labels, self._places = rows, places
         self._rows = None
         return True
 
@@ -148,17 +177,18 @@ class AnswerDataset:
         padded = np.zeros((capacity, *said.shape[1:]), said.dtype)
         padded[:count] = said
         weight = np.zeros((self._members, capacity), np.float32)
-        weight[:, :count] = np.where(held, 0.0, self._drawn(labels))
+        places_of = [self._places[i] for i in self._rows_of(kind)]
+        trains = np.array([place.side == Side.TRAINS for place in places_of], bool)
+        weight[:, :count] = np.where(trains, self._drawn([place.unit for place in places_of]), 0.0)
         holdout = np.zeros(capacity, bool)
         holdout[:count] = held
         return Rows(table, *(jnp.asarray(array) for array in (places, padded, annotator, weight, holdout)))
 
-    def _drawn(self, labels: Sequence[Label]) -> NDArray[np.float32]:
+    def _drawn(self, units: Sequence[Hashable]) -> NDArray[np.float32]:
         """``[M, n]`` how often each member draws each label."""
         if not self._bootstrap:
-            return np.ones((self._members, len(labels)), np.float32)
-        answers = [(label.answer_id, label.part) if label.part else label.answer_id for label in labels]
-        return bootstrap_counts(self._seed, self._members, answers)
+            return np.ones((self._members, len(units)), np.float32)
+        return bootstrap_counts(self._seed, self._members, units)
 
 
 def _said(labels: Sequence[Label], width: int) -> NDArray[Any]:

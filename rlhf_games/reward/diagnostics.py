@@ -34,7 +34,7 @@ class Report:
     tie_share: float | None = None
     """Share of ties among them."""
     accuracy: float | None = None
-    """Share of hold-out labels other than ties that the ensemble's mean difference gets right; a difference of exactly 0 counts half."""
+    """Share of hold-out labels other than ties that the reward that is paid gets right; a difference of exactly 0 counts half."""
     accuracy_by_difference: dict[str, float] = field(default_factory=dict)
     """The same by bin of the true return difference, as ``"1..2"``; bins without labels are left out."""
     nll: float | None = None
@@ -64,19 +64,21 @@ def report(
     label: NDArray[Any],
     noise: float,
     *,
+    unit: NDArray[Any] | None = None,
     true_returns: NDArray[Any] | None = None,
     labelled: NDArray[Any] | None = None,
     current: NDArray[Any] | None = None,
     clips: tuple[NDArray[Any], NDArray[Any]] | None = None,
     edges: tuple[float, ...] = DIFFERENCE_EDGES,
 ) -> Report:
-    """Measures a reward model.
+    """Measures a reward model on the reward that is paid: predicted returns are counted from where its zero is.
 
     Args:
-      first: ``[M, n]`` raw predicted returns (in the likelihood's units) of the hold-out labels' first clips; ``n`` may be 0.
+      first: ``[M, n]`` predicted returns (in the likelihood's units) of the hold-out labels' first clips; ``n`` may be 0.
       second: ``[M, n]`` of their second clips.
       label: ``[n]`` ``FIRST``, ``SECOND`` or ``TIE``.
       noise: ε of ``P_e = (1 - ε) mean_m σ(d_m) + ε/2``, the ensemble's probability that the first clip is called better.
+      unit: ``[M]`` what each member's output is divided by before members are averaged (``RewardParams.scale``); None: by 1.
       true_returns: ``[n, 2]`` of the same clips, where known.
       labelled: ``[M, B]`` normalised predicted returns of labelled clips, for the spread.
       current: ``[M, B']`` of clips of the current policy.
@@ -97,7 +99,8 @@ def report(
     if not len(label):
         return everywhere
     decided = label != TIE
-    right = _right(difference.mean(axis=0), label)
+    each = np.ones(len(difference)) if unit is None else np.asarray(unit, np.float64)
+    right = _right((difference / each[:, None]).mean(axis=0), label)
     p = _first_probability(difference, noise)
     ties = float(1.0 - decided.mean())
     return replace(
@@ -109,42 +112,6 @@ def report(
         nll_floor=ties * math.log(2.0),
         ece=expected_calibration_error(p[decided], label[decided] == FIRST) if decided.any() else None,
         brier=float(np.mean(np.square(p - (label == FIRST))[decided])) if decided.any() else None,
-    )
-
-
-def measure(
-    returns: NDArray[Any],
-    label: NDArray[Any],
-    holdout: NDArray[Any],
-    noise: float,
-    scale: NDArray[Any],
-    *,
-    true_returns: NDArray[Any] | None = None,
-    current: NDArray[Any] | None = None,
-) -> Report:
-    """The report of a data set's ``n`` rows: hold-out rows are measured, training rows are what the spread is compared with.
-
-    Args:
-      returns: ``[M, n, 2]`` raw predicted returns of both clips (`rlhf_games.reward.fit.clip_returns`, without padded rows).
-      label: ``[n]``.
-      holdout: ``[n]`` bool.
-      noise: ε, as in `report`.
-      scale: ``[M]`` what each member's output is divided by (``RewardParams.scale``).
-      true_returns: ``[n, 2]`` where known (``AnswerDataset.returns``); also ranks the hold-out's clips.
-      current: ``[M, B]`` raw predicted returns of the current policy's clips, of the same length.
-    """
-    returns, holdout, unit = np.asarray(returns), np.asarray(holdout), np.asarray(scale)[:, None]
-    held, members = returns[:, holdout], len(returns)
-    true = None if true_returns is None else np.asarray(true_returns)[holdout]
-    return report(
-        held[..., 0],
-        held[..., 1],
-        np.asarray(label)[holdout],
-        noise,
-        true_returns=true,
-        labelled=returns[:, ~holdout].reshape(members, -1) / unit,
-        current=None if current is None else np.asarray(current) / unit,
-        clips=None if true is None else (held.reshape(members, -1) / unit, true.reshape(-1)),
     )
 
 

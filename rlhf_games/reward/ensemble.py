@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import GameSpec
@@ -143,19 +143,26 @@ def with_tie_share(params: RewardParams, share: float) -> RewardParams:
     return params._replace(tie_margin=jnp.full_like(params.tie_margin, math.log(math.expm1(margin))))
 
 
-def calibrated(params: RewardParams, outputs: jax.Array, *, anchor: Anchor, spread: float) -> RewardParams:
-    """Sets scale and offset from recent outputs, so that the learned reward has a known standard deviation and a known zero.
+def anchor_of(outputs: ArrayLike, anchor: Anchor) -> NDArray[np.float32]:
+    """``[M]`` the raw output that the convention says is worth 0, from outputs ``[M, B]`` on the present policy's steps."""
+    rows = np.asarray(outputs, np.float32)
+    if anchor == "none":
+        return np.zeros(len(rows), np.float32)
+    return np.asarray(np.median(rows, axis=1) if anchor == "median" else np.mean(rows, axis=1), np.float32)
 
-    Comparisons of clips of equal length say nothing about what a step is worth in itself; where episode ends are visible that decides
-    whether living longer is good or bad, so it must not be left to a network's bias.
+
+def calibrated(params: RewardParams, outputs: jax.Array, *, offset: ArrayLike, spread: float) -> RewardParams:
+    """Sets where zero is, and the scale: recent steps shall lie ``spread`` from zero, in the root mean square.
+
+    About zero and not about the mean: where answers say that every step is worth about as much, that is what is paid, and not the
+    little by which steps differ, blown up.
 
     Args:
       params: before.
       outputs: ``[M, B]`` raw outputs on recent transitions.
-      anchor: what is 0: the ``median`` step (in most games nothing happens at most steps), the ``mean`` step (harmless only where episode
-        ends are hidden), or ``none``: what the network says.
-      spread: the standard deviation each member shall have.
+      offset: ``[M]`` the raw output that is worth 0 (`rlhf_games.reward.zero`).
+      spread: root mean square that each member's reward shall have on them.
     """
-    deviation = jnp.std(outputs, axis=1)
-    offset = {"none": jnp.zeros_like(deviation), "median": jnp.median(outputs, axis=1), "mean": jnp.mean(outputs, axis=1)}[anchor]
-    return params._replace(offset=offset, scale=jnp.maximum(deviation, 1e-6) / spread)
+    zero = jnp.asarray(offset, jnp.float32)
+    size = jnp.sqrt(jnp.mean(jnp.square(outputs - zero[:, None]), axis=1))
+    return params._replace(offset=zero, scale=jnp.maximum(size, 1e-6) / spread)

@@ -24,7 +24,7 @@ from rlhf_games.core.agent import PyTree
 from rlhf_games.core.promotion import third_party
 from rlhf_games.reward.cuts import fitted_cuts
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
-from rlhf_games.reward.gradient import Learned, log_probs_of, member_gradient, prepared, returns_of
+from rlhf_games.reward.gradient import Learned, log_probs_of, member_gradient, prepared, prepared_returns, returns_of
 from rlhf_games.reward.minibatches import kind_key, shuffled_order
 from rlhf_games.reward.rows import STARS, Answers, Rows, ascending, raw_cuts
 
@@ -117,8 +117,9 @@ class FitReport(NamedTuple):
     """``[]`` int32 passes made."""
     weight_decay: jax.Array
     """``[M]`` penalty at the end."""
-    log_prob: dict[str, jax.Array]
-    """By kind ``[M, K]`` log-probability of each label at the kept weights; without meaning on padding."""
+    returns: dict[str, jax.Array]
+    """By kind ``[M, K, W]`` (credited) sums of raw predicted reward along each label's clips at the kept weights; without meaning on
+    padding."""
     cuts: jax.Array
     """``[M, A, STARS - 1]`` each annotator's cut-points."""
 
@@ -299,11 +300,7 @@ def _fit(
         return _Loop(state, cuts, best, kept, jnp.where(better, held, loop.best_loss), train, decay, loop.epoch + 1, stale, key)
 
     end = jax.lax.while_loop(go_on, body, first)
-    learned = Learned(end.best.members, end.best.tie_margin, end.best_cuts)
-    found = {}
-    for kind, rows in ready.items():
-        every = jnp.arange(rows.holdout.shape[0])
-        found[kind] = log_probs_of(ensemble, config.noise, learned, kind, rows, every, jnp.int32(len(every)))
+    found = {kind: prepared_returns(ensemble, end.best.members, rows) for kind, rows in ready.items()}
     report = FitReport(end.train_loss, end.best_loss, end.epoch, end.decay, found, ascending(end.best_cuts))
     return FitState(end.best, end.state.optimiser), report
 

@@ -83,12 +83,24 @@ def _member_log_prob(ensemble: RewardEnsemble, noise: float, learned: Learned, k
 
 def members_log_prob(ensemble: RewardEnsemble, noise: float, learned: Learned, kind: str, rows: Rows, part: jax.Array) -> jax.Array:
     """``[M, B]``: all members."""
+    returns = _members_returns(ensemble, learned.members, rows, part)
+    scale = Scale(jax.nn.softplus(learned.tie_margin), ascending(learned.cuts))
+    return returns_log_prob(kind, returns, rows.label[part], rows.annotator[part], scale, noise)
 
-    def one(returns: jax.Array, margin: jax.Array, cuts: jax.Array) -> jax.Array:
-        scale = Scale(jax.nn.softplus(margin), ascending(cuts))
-        return LIKELIHOODS[kind](returns, rows.label[part], rows.annotator[part], scale, noise)
 
-    return jax.vmap(one)(_members_returns(ensemble, learned.members, rows, part), learned.tie_margin, learned.cuts)
+def returns_log_prob(kind: str, returns: jax.Array, label: jax.Array, annotator: jax.Array, scale: Scale, noise: float) -> jax.Array:
+    """``[M, B]`` log-probability of answers of a kind, given what each member says their clips are worth.
+
+    Args:
+      kind: of answer.
+      returns: ``[M, B, W]``.
+      label: ``[B, ...]``, as in `Rows`.
+      annotator: ``[B]``.
+      scale: of all members: tie margins ``[M]`` and cut-points ``[M, A, STARS - 1]``.
+      noise: ε.
+    """
+    found: jax.Array = jax.vmap(lambda worth, mine: LIKELIHOODS[kind](worth, label, annotator, mine, noise))(returns, scale)
+    return found
 
 
 def _members_returns(ensemble: RewardEnsemble, members: PyTree, rows: Rows, part: jax.Array) -> jax.Array:
@@ -102,11 +114,15 @@ def _members_returns(ensemble: RewardEnsemble, members: PyTree, rows: Rows, part
 
 def returns_of(ensemble: RewardEnsemble, params: RewardParams, rows: Rows) -> jax.Array:
     """``[M, K, W]`` credited sums of raw predicted reward along the clips of all rows of a kind, a few at a time."""
+    return prepared_returns(ensemble, params.members, prepared(ensemble, params, {"": rows})[""])
+
+
+def prepared_returns(ensemble: RewardEnsemble, members: PyTree, rows: Rows) -> jax.Array:
+    """The same of rows whose features are prepared."""
     size = _micro_batch(ensemble, rows, _MEASURED)
-    ready = prepared(ensemble, params, {"": rows})[""]
     count = rows.places.shape[0]
     index = jnp.pad(jnp.arange(count), (0, -count % size)).reshape(-1, size)
-    found = jax.lax.map(lambda part: _members_returns(ensemble, params.members, ready, part), index)  # [blocks, M, size, W]
+    found = jax.lax.map(lambda part: _members_returns(ensemble, members, rows, part), index)  # [blocks, M, size, W]
     return jnp.moveaxis(found, 1, 0).reshape(ensemble.members, -1, rows.places.shape[1])[:, :count]
 
 

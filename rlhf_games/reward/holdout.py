@@ -1,80 +1,167 @@
-"""Which labels measure instead of training, and which the members resample: functions of ids alone, so that both stay as data grows."""
+"""Which answers measure instead of training, and which the members resample: functions of ids and clips, not of what was answered.
+
+A question's side is decided when it is posted and never changes. No step of a question both trains and measures.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from enum import IntEnum
 from hashlib import blake2b
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.feedback.labels import Label
+from rlhf_games.feedback.labels import UNSOLICITED, Label
+from rlhf_games.replay.clip import Clip
 
-LARGEST = 16
-"""A group of more questions than this always trains: measuring on it would take too much away."""
+_FIRST_COUNTS = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
+"""Probabilities of Poisson(1) counts up to 0, 1, 2 ..."""
 
 
-def held_out(labels: Sequence[Label], seed: int, share: float, episode_of: Callable[[str], Hashable] = str) -> NDArray[np.bool_]:
-    """``[n]`` which labels measure, so that no step of a clip both trains and measures.
+class Side(IntEnum):
+    """What an answer is used for."""
 
-    Questions whose clips have a step in common (from any seat, directly or through others) form a group; all answers to all questions
-    of a group go the same way. Its oldest question decides: one of the control arm measures (it was drawn uniformly, so it is what an
-    active strategy can be judged by), another one where a hash of ``seed`` and its id falls below ``share``. So what measures does not
-    depend on how many labels there are; only a new question that ties two groups together can turn the younger one around. Groups of
-    more than ``LARGEST`` questions train.
+    TRAINS = 0
+    MEASURES = 1
+    NEITHER = 2
+    """It shows steps of both others. Rare: questions about steps that were asked about before are avoided."""
 
-    Args:
-      labels: any number, in any order.
-      seed: draws.
-      share: in [0, 1): of groups.
-      episode_of: maps ids of replays that are the same episode to the same thing.
+
+class Posted(Protocol):
+    """What must be known of a question: `rlhf_games.feedback.store.Query` has it."""
+
+    @property
+    def id(self) -> int:
+        """Ascending in the order of posting."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """What it shows."""
+
+    @property
+    def control(self) -> bool:
+        """Drawn uniformly for the control arm."""
+
+
+class Place(NamedTuple):
+    """Where an answer belongs."""
+
+    side: Side
+    unit: Hashable
+    """Answers of one unit are resampled together and count as one observation: all about one question, all unsolicited ones about one
+    episode, and what shows steps of an older unit."""
+
+
+class _Window(NamedTuple):
+    start: int
+    stop: int
+    question: int
+
+
+class Holdout:
+    """Decides for questions, in the order of posting, and for unsolicited answers.
+
+    A question that shows steps of older questions goes where they went, or nowhere where they went both ways. One of the control arm
+    measures (it was drawn uniformly, so it is what an active strategy can be judged by). Of the others, those measure for which a hash
+    of ``seed`` and the question's id falls below ``share``.
+
+    An unsolicited answer (a mark, a demonstration, a rating of a whole episode) shows steps of questions, and follows them, or it goes
+    with all others about its episode, by a hash of ``seed`` and the episode.
     """
-    group = _groups(labels, episode_of)
-    sizes: dict[int, int] = {}
-    for root in group.values():
-        sizes[root] = sizes.get(root, 0) + 1
-    control = {label.query_id for label in labels if label.control}
-    measures = {root: size <= LARGEST and (root in control or _uniform("holdout", seed, root) < share) for root, size in sizes.items()}
-    return np.array([measures[group[label.query_id]] for label in labels], bool)
+
+    def __init__(self, seed: int, share: float, episode_of: Callable[[str], Hashable] = str) -> None:
+        """Nothing is posted yet.
+
+        Args:
+          seed: draws.
+          share: in [0, 1): of questions, and of episodes with unsolicited answers.
+          episode_of: maps ids of replays that are the same episode to the same thing.
+        """
+        self._seed, self._share, self._episode_of = seed, share, episode_of
+        self._places: dict[int, Place] = {}
+        self._windows: dict[Hashable, list[_Window]] = {}
+
+    def post(self, questions: Iterable[Posted]) -> None:
+        """Takes note of questions, oldest first; those that are known stay where they are."""
+        for question in sorted(questions, key=lambda question: question.id):
+            if question.id not in self._places:
+                place = self._places[question.id] = self._question(question)
+                # what is used for nothing stands in nobody's way
+                for episode, start, stop in self._steps(question.clips) if place.side != Side.NEITHER else ():
+                    self._windows.setdefault(episode, []).append(_Window(start, stop, question.id))
+
+    def places(self, labels: Sequence[Label]) -> list[Place]:
+        """Where each label belongs, in their order. Questions that were not posted here are taken as posted in the order of their ids."""
+        self.post(_Asked(label) for label in labels if label.query_id < UNSOLICITED)
+        return [self._places[label.query_id] if label.query_id < UNSOLICITED else self._unsolicited(label) for label in labels]
+
+    def _question(self, question: Posted) -> Place:
+        followed = self._followed(question.clips)
+        if followed is not None:
+            return followed
+        measures = question.control or uniform("holdout", self._seed, question.id) < self._share
+        return Place(Side.MEASURES if measures else Side.TRAINS, question.id)
+
+    def _unsolicited(self, label: Label) -> Place:
+        followed = self._followed(label.clips)
+        if followed is not None:
+            return followed
+        unit = ("episode", self._episode_of(label.clips[0].segments[0].replay_id))
+        measures = uniform("holdout", self._seed, unit) < self._share
+        return Place(Side.MEASURES if measures else Side.TRAINS, unit)
+
+    def _followed(self, clips: Iterable[Clip]) -> Place | None:
+        """Where the questions went that show some of the same steps; None where there are none."""
+        met = {
+            window.question
+            for episode, start, stop in self._steps(clips)
+            for window in self._windows.get(episode, ())
+            if start < window.stop and window.start < stop
+        }
+        if not met:
+            return None
+        sides = {self._places[question].side for question in met}
+        side = sides.pop() if len(sides) == 1 else Side.NEITHER
+        return Place(side, self._places[min(met)].unit)
+
+    def _steps(self, clips: Iterable[Clip]) -> Iterator[tuple[Hashable, int, int]]:
+        for segment in (segment for clip in clips for segment in clip.segments):
+            yield self._episode_of(segment.replay_id), segment.start, segment.stop
 
 
-def bootstrap_counts(seed: int, members: int, answers: Sequence[Hashable]) -> NDArray[np.float32]:
-    """``[M, n]`` how often each member's resampling draws each answer: Poisson(1), which the bootstrap's counts tend to.
+class _Asked(NamedTuple):
+    """A question as one of its labels shows it."""
 
-    A count depends on seed, member and answer only (its id; with the part, where one answer makes several labels): answers that come
-    later change nothing (Oza & Russell 2001).
+    label: Label
+
+    @property
+    def id(self) -> int:
+        return self.label.query_id
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return self.label.clips
+
+    @property
+    def control(self) -> bool:
+        return self.label.control
+
+
+def bootstrap_counts(seed: int, members: int, units: Sequence[Hashable]) -> NDArray[np.float32]:
+    """``[M, n]`` how often each member's resampling draws each of ``n`` answers: Poisson(1), which the bootstrap's counts tend to.
+
+    A count depends on seed, member and the answer's unit only: answers that come later change nothing (Oza & Russell 2001), and what
+    belongs together is seen by a member as a whole or not at all.
     """
-    steps = np.cumsum([math.exp(-1.0) / math.factorial(k) for k in range(12)])
-    drawn = [[_uniform("bootstrap", seed, member, answer) for answer in answers] for member in range(members)]
-    return np.searchsorted(steps, np.array(drawn, np.float64).reshape(members, len(answers)), side="right").astype(np.float32)
+    drawn = [[uniform("bootstrap", seed, member, unit) for unit in units] for member in range(members)]
+    counts = np.searchsorted(_FIRST_COUNTS, np.array(drawn, np.float64).reshape(members, len(units)), side="right")
+    return counts.astype(np.float32)
 
 
-def _groups(labels: Sequence[Label], episode_of: Callable[[str], Hashable]) -> dict[int, int]:
-    """The smallest query id of each query's group, by query id."""
-    parent = {label.query_id: label.query_id for label in labels}
-
-    def root(query: int) -> int:
-        while parent[query] != query:
-            parent[query] = parent[parent[query]]
-            query = parent[query]
-        return query
-
-    windows: dict[Hashable, set[tuple[int, int, int]]] = {}
-    for label in labels:
-        for segment in (segment for clip in label.clips for segment in clip.segments):
-            windows.setdefault(episode_of(segment.replay_id), set()).add((segment.start, segment.stop, label.query_id))
-    for episode in windows.values():
-        reach, before = 0, 0
-        for start, stop, query in sorted(episode):
-            if start < reach:
-                low, high = sorted((root(before), root(query)))
-                parent[high] = low
-            reach, before = max(reach, stop), query
-    return {query: root(query) for query in parent}
-
-
-def _uniform(*about: object) -> float:
+def uniform(*about: object) -> float:
     """A number in [0, 1) that depends on the arguments only, the same on every machine."""
     digest = blake2b(repr(about).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2.0**64

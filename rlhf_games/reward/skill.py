@@ -1,15 +1,18 @@
-"""Does a fitted reward model know anything? Measured on labels that never trained it.
+"""Does a fitted reward model know anything? Measured on answers that never trained it.
 
 A network fitted to coin flips, or to ties alone, still gives *some* smooth reward, and scaled to a fixed spread it steers an agent as
 hard as a good one: in one of five demo runs such a reward happened to resemble the score. So the loop pays a learned reward only while
-the model predicts held-out answers better than their frequencies do.
+the model predicts answers that it never saw better than two guesses that do not look at the clips: the frequencies of the answers, and
+the model itself with all clips worth the same.
+
+Shapes: ``M`` members, ``n`` answers of a kind.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +21,12 @@ from numpy.typing import NDArray
 from rlhf_games.feedback.likelihoods import TIE, rankings
 from rlhf_games.reward.rows import STARS
 
+TESTABLE = ("preference", "ranking", "rating", "evaluation")
+"""Kinds of answers that can prove a model wrong. Of a takeover or a demonstration it is known beforehand that the person is right."""
+_CAUTION = 2
+"""Answers at least as large as the largest are added to the error: of fewer than six answers, all foretold, chance can be the cause
+(2⁻⁵ = 3 %), and ``k / √(k + 2)`` reaches 2 with the sixth."""
+
 
 class Skill(NamedTuple):
     """How much better than chance a model predicts, in nats per answer."""
@@ -25,48 +34,102 @@ class Skill(NamedTuple):
     gain: float
     """Mean log-probability of answers above that of a guess that never looks at the clips."""
     error: float
-    """Standard error of ``gain``."""
+    """Standard error of ``gain`` if the model knew nothing; never 0 unless nothing was gained or lost anywhere."""
     answers: int
     """How many were not seen by at least one member."""
 
     def convinces(self, errors: float) -> bool:
-        """Whether the gain exceeds so many standard errors; True for 0, and where every member saw everything: nothing can be said then."""
-        return errors == 0 or self.answers == 0 or self.gain > errors * self.error
+        """Whether the gain exceeds so many standard errors. True for 0 errors; never without answers to measure on, else."""
+        return errors == 0 or (self.answers > 0 and self.gain > errors * self.error)
 
 
-def skill(log_prob: NDArray[Any], unseen: NDArray[np.bool_], label: NDArray[Any], noise: float, kind: str = "preference") -> Skill:
+class Predicted(NamedTuple):
+    """What an ensemble says of the answers of one kind."""
+
+    kind: str
+    log_prob: NDArray[Any]
+    """``[M, n]`` of each answer under each member."""
+    constant: NDArray[Any]
+    """``[M, n]`` the same where all clips are worth the same."""
+    unseen: NDArray[np.bool_]
+    """``[M, n]``: it did not train that member."""
+    label: NDArray[Any]
+    """``[n, ...]`` the answers, as `rlhf_games.reward.rows.Rows.label` has them."""
+    units: Sequence[Hashable]
+    """``[n]``: answers of one unit are one observation."""
+    episodes: Sequence[frozenset[Hashable]]
+    """``[n]`` the episodes whose clips an answer is about."""
+
+
+def skill(kinds: Sequence[Predicted], noise: float) -> Skill:
     """The skill of an ensemble, each answer predicted by the members that never saw it ("out of bag", Breiman 1996).
 
     Where members train on resampled answers, most answers can be used: the hold-out, which no member saw, and what one or another left
     out. With few answers, most of them ties, the hold-out alone says too little.
 
+    The error supposes that nothing is known: gains have mean 0, so it is made of their squares about 0, and equal gains do not make it
+    vanish. Gains of one unit are added up first. Questions about the same episodes may be foretold or missed together, so products of
+    their deviations from the mean are added too (cluster-robust; Cameron & Miller 2015, section VI), where they enlarge the error.
+
     Args:
-      log_prob: ``[M, n]`` log-probability of each answer under each member.
-      unseen: ``[M, n]``: it did not train that member.
-      label: ``[n, ...]`` the answers, as `rlhf_games.reward.rows.Rows.label` has them; the guess knows only how often what kind of them
-        occurs (see `guess`).
-      noise: ε of the model's likelihood; the guess allows for the same errors, else the model could not match it on ties.
-      kind: of answer.
+      kinds: of answers; those that are not `TESTABLE` are left out.
+      noise: ε of the model's likelihood; the frequencies allow for the same errors, else the model could not match them on ties.
     """
-    return pooled_skill([(log_prob, unseen, guess(kind, label, noise))])
-
-
-def pooled_skill(kinds: Sequence[tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]]) -> Skill:
-    """The skill on answers of several kinds: of each ``log_prob``, ``unseen`` as in `skill`, and the guess's log-probabilities ``[n]``."""
-    gains = [_gain(*kind) for kind in kinds]
-    gain = np.concatenate(gains) if gains else np.zeros(0)
-    count = len(gain)
-    if count == 0:
+    found = [_observed(kind, noise) for kind in kinds if kind.kind in TESTABLE]
+    gain = np.concatenate([part.gain for part in found]) if found else np.zeros(0)
+    if len(gain) == 0:
         return Skill(0.0, 0.0, 0)
-    error = float(np.std(gain, ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
-    return Skill(float(np.mean(gain)), error, count)
+    units = [unit for part in found for unit in part.units]
+    episodes = [each for part in found for each in part.episodes]
+    return Skill(float(np.mean(gain)), _error(gain, units, episodes), len(gain))
 
 
-def _gain(log_prob: NDArray[Any], unseen: NDArray[np.bool_], guessed: NDArray[Any]) -> NDArray[np.float64]:
-    known = unseen.any(axis=0)
-    probability = np.where(unseen, np.exp(np.asarray(log_prob, np.float64)), 0.0)[:, known].sum(axis=0) / unseen[:, known].sum(axis=0)
-    gain: NDArray[np.float64] = np.log(probability) - guessed[known]
-    return gain
+class _Observed(NamedTuple):
+    """Answers that at least one member did not see."""
+
+    gain: NDArray[np.float64]
+    units: list[Hashable]
+    episodes: list[frozenset[Hashable]]
+
+
+def _observed(kind: Predicted, noise: float) -> _Observed:
+    known = kind.unseen.any(axis=0)
+    model, constant = (_out_of_bag(log_prob, kind.unseen)[known] for log_prob in (kind.log_prob, kind.constant))
+    frequencies = guess(kind.kind, kind.label, noise)[known]
+    better = constant if constant.sum() > frequencies.sum() else frequencies
+    places = np.flatnonzero(known).tolist()
+    return _Observed(model - better, [(kind.kind, kind.units[i]) for i in places], [kind.episodes[i] for i in places])
+
+
+def _out_of_bag(log_prob: NDArray[Any], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """``[n]`` log of the mean probability under the members that did not see an answer; without meaning where all did."""
+    probability = np.where(unseen, np.exp(np.asarray(log_prob, np.float64)), 0.0).sum(axis=0)
+    return np.log(np.where(unseen.any(axis=0), probability / np.maximum(unseen.sum(axis=0), 1), 1.0))
+
+
+def _error(gain: NDArray[np.float64], units: Sequence[Hashable], episodes: Sequence[frozenset[Hashable]]) -> float:
+    """Standard error of the mean of ``gain`` ``[n]``, n ≥ 1, as `skill` explains."""
+    sums: dict[Hashable, float] = {}
+    shown: dict[Hashable, set[Hashable]] = {}
+    for value, unit, about in zip(gain.tolist(), units, episodes, strict=True):
+        sums[unit] = sums.get(unit, 0.0) + value
+        shown.setdefault(unit, set()).update(about)
+    total = np.array(list(sums.values()))
+    variance = float(np.square(total).sum() + _CAUTION * np.square(total).max())
+    return math.sqrt(variance + max(0.0, _products(sums, shown))) / len(gain)
+
+
+def _products(sums: dict[Hashable, float], shown: dict[Hashable, set[Hashable]]) -> float:
+    """The sum, over pairs of units with an episode in common, of the products of their deviations from the mean."""
+    mean = sum(sums.values()) / len(sums)
+    first: dict[Hashable, float] = {}
+    second: dict[Hashable, float] = {}
+    for unit, about in shown.items():
+        deviation = sums[unit] - mean
+        for episode in about:
+            first[episode] = first.get(episode, 0.0) + deviation
+            second[episode] = second.get(episode, 0.0) + deviation**2
+    return sum(first[episode] ** 2 - second[episode] for episode in first)
 
 
 def guess(kind: str, label: NDArray[Any], noise: float) -> NDArray[np.float64]:
@@ -75,8 +138,7 @@ def guess(kind: str, label: NDArray[Any], noise: float) -> NDArray[np.float64]:
     - preference: the share of ties is known (one tie and two others added), the better side is a coin flip;
     - ranking: how often each pattern of ties occurs (one of each added), and all rankings of a pattern alike;
     - rating: how often each number of stars occurs (one of each added);
-    - evaluation: how often people cheer (one cheer and one scolding added), times the size of the answer;
-    - takeover and demonstration: a coin flip. The person is always right there, which says nothing about a clip.
+    - evaluation: how often people praise (one praise and one scolding added), times the size of the answer.
     """
     if kind == "preference":
         ties = (np.sum(label == TIE) + 1.0) / (len(label) + 3.0)
@@ -86,10 +148,8 @@ def guess(kind: str, label: NDArray[Any], noise: float) -> NDArray[np.float64]:
     if kind == "rating":
         share = (np.bincount(label, minlength=STARS) + 1.0) / (len(label) + STARS)
         return _with_errors(share[label], noise, STARS)
-    if kind == "evaluation":
-        cheers = (np.sum(label > 0) + 1.0) / (len(label) + 2.0)
-        return np.asarray(np.abs(label) * _with_errors(np.where(label > 0, cheers, 1.0 - cheers), noise, 2), np.float64)
-    return _with_errors(np.full(len(label), 0.5), noise, 3)
+    praise = (np.sum(label > 0) + 1.0) / (len(label) + 2.0)
+    return np.asarray(np.abs(label) * _with_errors(np.where(label > 0, praise, 1.0 - praise), noise, 2), np.float64)
 
 
 def _ranking_guess(label: NDArray[Any], noise: float) -> NDArray[np.float64]:

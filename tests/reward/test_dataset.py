@@ -119,7 +119,7 @@ def test_hold_out_rows_never_train_and_members_differ(reader: ClipReader, model:
     rows = data.rows()["preference"]
     np.testing.assert_array_equal(rows.holdout[:18], data.holdout)
     assert 0 < data.holdout.sum() < 18
-    expected = np.where(data.holdout, 0.0, bootstrap_counts(1, 2, [entry.answer_id for entry in entries]))
+    expected = np.where(data.holdout, 0.0, bootstrap_counts(1, 2, [entry.query_id for entry in entries]))
     np.testing.assert_array_equal(rows.weight[:, :18], expected)
     assert (expected[0] != expected[1]).any()
 

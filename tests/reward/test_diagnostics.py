@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
-from rlhf_games.reward.diagnostics import expected_calibration_error, measure, report, spearman, two_way_nll
+from rlhf_games.reward.diagnostics import expected_calibration_error, report, spearman, two_way_nll
 
 LOG3 = math.log(3.0)
 """σ(log 3) = 3/4."""
@@ -93,15 +93,3 @@ def test_calibration_error_at_the_edges() -> None:
     p = np.array([0.0, 1.0, 1.0, 0.95])
     assert expected_calibration_error(p, np.array([False, True, True, True])) == pytest.approx(0.05 / 4)
     assert math.isfinite(two_way_nll(np.array([0.0, 1.0]), np.array([FIRST, SECOND])))
-
-
-def test_measure_takes_the_hold_out_apart() -> None:
-    # row 0 trains, rows 1 and 2 measure; members disagree by 2 on the training clips, by 6 on the policy's
-    sums = np.array([[[0.0, 0.0], [3.0, 1.0], [0.0, 4.0]], [[4.0, 4.0], [3.0, 1.0], [0.0, 4.0]]])
-    true = np.array([[9.0, 9.0], [3.0, 1.0], [0.0, 5.0]])
-    label, holdout = np.array([SECOND, FIRST, SECOND]), np.array([False, True, True])
-    found = measure(sums, label, holdout, 0.1, np.array([2.0, 2.0]), true_returns=true, current=np.array([[0.0], [12.0]]))
-    assert (found.holdout, found.accuracy, found.spearman) == (2, 1.0, pytest.approx(1.0))
-    assert found.spread_ratio == pytest.approx(3.0)
-    empty = measure(sums[:, :0], label[:0], holdout[:0], 0.1, np.ones(2), true_returns=true[:0], current=np.zeros((2, 0)))
-    assert empty.to_dict() == {"holdout": 0.0}

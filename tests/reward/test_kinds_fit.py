@@ -84,9 +84,11 @@ def test_a_known_reward_is_found_again(model: Model, kind: str) -> None:
     found = slope(model, state.params)
     np.testing.assert_allclose(found[:, 0], TRUE, rtol=0.4)
     np.testing.assert_allclose(found[:, 1], 0.0, atol=0.2)
-    assert set(report.log_prob) == {kind}
     held = np.asarray(data[kind].holdout)
-    np.testing.assert_allclose(-np.asarray(report.log_prob[kind])[:, held].mean(1), report.holdout_loss, rtol=1e-4)
+    log_prob = np.asarray(log_probs(model[0], state.params, kind, data[kind], 0.0, report.cuts))
+    np.testing.assert_allclose(-log_prob[:, held].mean(1), report.holdout_loss, rtol=1e-4)
+    assert set(report.returns) == {kind}
+    np.testing.assert_allclose(report.returns[kind], returns_of(model[0], state.params, data[kind]), rtol=1e-4, atol=1e-5)
 
 
 def test_each_annotator_has_cut_points(model: Model) -> None:
@@ -107,7 +109,7 @@ def test_kinds_teach_together_and_by_their_weights(model: Model) -> None:
     for weights in (KindWeights(rating=0.0), KindWeights(ranking=0.05), KindWeights(ranking=0.0)):
         changed = FitConfig(**{**vars(config), "weights": weights})
         state, report = fit(model[0], changed, initial_state(model[1]), {"ranking": right, "rating": wrong}, jax.random.key(1))
-        assert set(report.log_prob) == {kind for kind in ("ranking", "rating") if weights.of(kind) > 0}
+        assert set(report.returns) == {kind for kind in ("ranking", "rating") if weights.of(kind) > 0}
         found.append(slope(model, state.params)[:, 0].mean())
     assert found[0] > 0.3
     assert found[1] < 0
