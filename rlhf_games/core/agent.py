@@ -66,7 +66,9 @@ class Lessons(NamedTuple):
     action: jax.Array
     """``[B, ...]`` as ``spec.actions`` says."""
     weight: jax.Array
-    """``[B]`` float32, at least one above 0; 0 on padding."""
+    """``[B]`` float32: how often each is to be drawn now; at least one above 0, and 0 on padding."""
+    legal_action_mask: jax.Array
+    """``[B, A]`` bool before the action; all True on padding."""
 
 
 class Agent(Protocol):
@@ -104,6 +106,10 @@ class Agent(Protocol):
 class Imitator(Protocol):
     """What an agent may do beside: learn to act as it was shown."""
 
-    def imitate(self, state: PyTree, lessons: Lessons, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
-        """Makes the shown actions more likely; returns the next state and scalar metrics. The key is consumed."""
+    def imitate(self, state: PyTree, lessons: Lessons, key: jax.Array, progress: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Makes the shown actions more likely; returns the next state and scalar metrics. The key is consumed.
+
+        ``progress`` is as in `Agent.update`. The metric ``imitation/draws`` says how many rows were drawn, where it is not (about) the
+        sum of the weights: what was not drawn stays due.
+        """
         ...

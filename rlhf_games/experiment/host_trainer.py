@@ -136,10 +136,10 @@ class HostTrainer:
         means = {name: float(np.mean([np.asarray(metrics[name]) for metrics in found])) for name in found[0]}
         return dataclasses.replace(learner, agent=state, key=key), means | _episodes(ended)
 
-    def imitate(self, learner: HostLearner, lessons: Lessons) -> tuple[HostLearner, dict[str, Any]]:
+    def imitate(self, learner: HostLearner, lessons: Lessons, progress: float) -> tuple[HostLearner, dict[str, Any]]:
         """Lets the agent imitate what it was shown."""
         key, this = jax.random.split(learner.key)
-        agent, metrics = self._imitate(learner.agent, lessons, this)
+        agent, metrics = self._imitate(learner.agent, lessons, this, jnp.float32(progress))
         return dataclasses.replace(learner, agent=agent, key=key), metrics
 
     def record(self, learner: HostLearner, reward: RewardState, *, steps: int) -> tuple[HostLearner, Recording]:

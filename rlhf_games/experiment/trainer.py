@@ -53,8 +53,8 @@ class Trainer(Protocol):
         """``updates`` updates on a frozen reward, from ``begin`` to ``end`` as shares of the whole budget; the learner is consumed."""
         ...
 
-    def imitate(self, learner: PyTree, lessons: Lessons) -> tuple[PyTree, dict[str, Any]]:
-        """Lets the agent imitate what it was shown; the agent must be able to (`rlhf_games.core.agent.Imitator`)."""
+    def imitate(self, learner: PyTree, lessons: Lessons, progress: float) -> tuple[PyTree, dict[str, Any]]:
+        """Lets the agent imitate what it was shown, if it can (`rlhf_games.core.agent.Imitator`); ``progress`` as in `Agent.update`."""
         ...
 
     def record(self, learner: PyTree, reward: RewardState, *, steps: int) -> tuple[PyTree, Recording]:
@@ -137,10 +137,10 @@ class DeviceTrainer:
         episodes = {"true_return": total / count, "episode_length": length / count, "episodes": count}
         return learner, jax.tree.map(jnp.mean, metrics) | episodes
 
-    def imitate(self, learner: Learner, lessons: Lessons) -> tuple[Learner, dict[str, Any]]:
+    def imitate(self, learner: Learner, lessons: Lessons, progress: float) -> tuple[Learner, dict[str, Any]]:
         """Lets the agent imitate what it was shown."""
         key, this = jax.random.split(learner.key)
-        agent, metrics = self._imitate(learner.agent, lessons, this)
+        agent, metrics = self._imitate(learner.agent, lessons, this, jnp.float32(progress))
         return learner._replace(agent=agent, key=key), metrics
 
     def record(self, learner: Learner, reward: RewardState, *, steps: int) -> tuple[Learner, Recording]:
@@ -174,10 +174,10 @@ class DeviceTrainer:
         return learner._replace(recorded=lanes, key=key), rollout, played, features
 
 
-def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array], tuple[PyTree, dict[str, Any]]]:
+def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array, jax.Array], tuple[PyTree, dict[str, Any]]]:
     """``agent.imitate``, compiled; refuses agents that cannot."""
 
-    def cannot(_state: PyTree, _lessons: Lessons, _key: jax.Array) -> tuple[PyTree, dict[str, Any]]:
+    def cannot(_state: PyTree, _lessons: Lessons, _key: jax.Array, _progress: jax.Array) -> tuple[PyTree, dict[str, Any]]:
         raise UserError(f"agent {type(agent).__name__} cannot imitate: give it an `imitate`, or set feedback.imitate = false")
 
     return jax.jit(agent.imitate) if isinstance(agent, Imitator) else cannot

@@ -23,6 +23,8 @@ from rlhf_games.testing.play import choice_bounds
 from rlhf_games.testing.rule import Rule, demand
 
 _ROWS = 64
+_LESSON_DRAWS = 16
+"""How often each shown action is to be drawn."""
 _DRAWS, _DRAWS_OF_PIXELS = 4_096, 256
 """Actions drawn to compare frequencies with what ``explain`` says; convolutions over pixels are slow."""
 
@@ -278,13 +280,14 @@ def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
         return
     observation, _ = subject.rows
     shown = jnp.zeros((_ROWS, *space.shape), jnp.int32)
+    legal = jnp.ones((_ROWS, space.n), bool)
     padded = Lessons(
         jnp.concatenate([observation, observation]),
         jnp.concatenate([shown, shown + 1]),
-        jnp.concatenate([jnp.ones(_ROWS), jnp.zeros(_ROWS)]).astype(jnp.float32),
+        jnp.concatenate([jnp.full(_ROWS, _LESSON_DRAWS), jnp.zeros(_ROWS)]).astype(jnp.float32),
+        jnp.concatenate([legal, legal]),
     )
-    state, _ = jax.jit(subject.agent.imitate)(subject.state, padded, jax.random.key(subject.seed + 11))
-    legal = jnp.ones((_ROWS, space.n), bool)
+    state, _ = jax.jit(subject.agent.imitate)(subject.state, padded, jax.random.key(subject.seed + 11), jnp.float32(0.25))
     before, after = (
         np.asarray(subject.explain(params, observation, legal).probabilities) for params in (subject.params, subject.agent.params(state))
     )
