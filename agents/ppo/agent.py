@@ -17,7 +17,7 @@ from rlhf_games.core.promotion import third_party
 from rlhf_games.learning.accumulation import summed_gradient
 from rlhf_games.learning.distributions import Head, head_for
 from rlhf_games.learning.products import Precision
-from rlhf_games.learning.returns import generalized_advantages
+from rlhf_games.learning.returns import rollout_advantages
 from rlhf_games.learning.shuffle import shuffled
 
 from .imitation import Bounds, cloned
@@ -222,15 +222,11 @@ class PPO:
         """Flattens ``[T, N, P]`` to rows and adds advantages; also what the network reads of each row's observation."""
         seats = rollout.last_observation.shape[:2]
         last = self.value(params, rollout.last_observation.reshape(-1, *rollout.last_observation.shape[2:])).reshape(seats)
-        done = jnp.broadcast_to((rollout.terminated | rollout.truncated)[..., None], rollout.reward.shape)
-        advantages = generalized_advantages(
-            rollout.reward, rollout.extras.value, last, done, rollout.bootstrap, rollout.acting,
-            discount=self.config.discount, trace=self.config.trace,
-        )  # fmt: skip
+        advantages = rollout_advantages(rollout, rollout.extras.value, last, discount=self.config.discount, trace=self.config.trace)
         row = jnp.arange(rollout.reward.size, dtype=jnp.int32).reshape(rollout.reward.shape)
         rows = Batch(
             row, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
-            advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
+            advantages.advantage, advantages.target, advantages.counts.astype(jnp.float32),
         )  # fmt: skip
         flat: tuple[Batch, jax.Array] = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), (rows, rollout.observation))
         return flat[0], self._merged(params).inputs(flat[1])

@@ -53,9 +53,16 @@ class Rollout(NamedTuple):
     extras: PyTree
     """``Action.extras`` with leaves ``[T, N, P, ...]``."""
     bootstrap: jax.Array
-    """``[T, N, P]`` float32: value of the last observation where truncated, else 0."""
+    """``[T, N, P]`` float32: value of the last observation where truncated and the seat is not out, else 0."""
     last_observation: jax.Array
     """``[N, P, ...]`` after the last action (of the new episode, where one ended)."""
+    out: jax.Array
+    """``[T, N, P]`` bool after the action: the seat plays no more in this episode; all False where the experiment hides episode ends."""
+    waits: jax.Array
+    """``[T, N, P]`` bool after the action: the seat waits for its turn, and no value stands for what follows (see `rollout_advantages`).
+
+    Where episode ends are hidden, a seat that is out waits for the next episode.
+    """
 
 
 class Lessons(NamedTuple):

@@ -18,6 +18,7 @@ from rlhf_games.reward.sources import RewardState, summed_reward
 from rlhf_games.rollout import device
 from rlhf_games.rollout.device import Lanes, Played
 from rlhf_games.rollout.evaluate import Episodes, evaluate
+from rlhf_games.rollout.turns import Pending, carried_on, nothing_pending
 
 EVALUATION_STEPS = 10_000
 """An evaluation episode is counted as it stands after this many steps (games have limits of their own, mostly shorter)."""
@@ -31,6 +32,8 @@ class Learner(NamedTuple):
     recorded: Lanes
     """The recorder's own games."""
     key: jax.Array
+    pending: Pending | None = None
+    """Moves that wait for the next rollout; None in games in which no seat waits."""
 
 
 class Recording(NamedTuple):
@@ -100,7 +103,8 @@ class DeviceTrainer:
         agent_key, lane_key, record_key, key = jax.random.split(jax.random.key(seed), 4)
         lanes = device.start(self.game, jax.random.bits(lane_key, dtype=jnp.uint32), self._games)
         own = device.start(self.game, jax.random.bits(record_key, dtype=jnp.uint32), recorded)
-        return Learner(self.agent.init(agent_key, self.game.spec), lanes, own, key)
+        pending = nothing_pending(self.agent, self.game.spec, self._games, self._hide_ends)
+        return Learner(self.agent.init(agent_key, self.game.spec), lanes, own, key, pending)
 
     def train(self, learner: Learner, reward: RewardState, *, updates: int, begin: float, end: float) -> tuple[Learner, dict[str, Any]]:
         """``updates`` updates of the agent on a frozen reward.
@@ -128,9 +132,10 @@ class DeviceTrainer:
             lanes, rollout, played = device.unroll(
                 self.game, self.agent, self._reward, params, reward, learner.lanes, play_key, steps=self._steps, hide_ends=self._hide_ends
             )
-            state, metrics = self.agent.update(learner.agent, rollout, learn_key, begin + (end - begin) * i / updates)
             paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward)}
-            return Learner(state, lanes, learner.recorded, key), (metrics | paid, _episodes(played))
+            progress = begin + (end - begin) * i / updates
+            state, pending, metrics = learned(self.agent, learner.agent, rollout, learner.pending, learn_key, progress)
+            return Learner(state, lanes, learner.recorded, key, pending), (metrics | paid, _episodes(played))
 
         learner, (metrics, sums) = jax.lax.scan(update, learner, jnp.arange(updates, dtype=jnp.float32))
         total, length, count = (jnp.sum(x) for x in sums)
@@ -172,6 +177,16 @@ class DeviceTrainer:
         )  # fmt: skip
         features = self.ensemble.encode(jax.tree.map(_rows, _transitions(rollout, played)))
         return learner._replace(recorded=lanes, key=key), rollout, played, features
+
+
+def learned(
+    agent: Agent, state: PyTree, rollout: Rollout, pending: Pending | None, key: jax.Array, progress: jax.Array
+) -> tuple[PyTree, Pending | None, dict[str, Any]]:
+    """One update of the agent, with the moves that were pending before the rollout; returns those that are pending after it."""
+    if pending is not None:
+        rollout, pending = carried_on(rollout, pending)
+    state, metrics = agent.update(state, rollout, key, progress)
+    return state, pending, metrics
 
 
 def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array, jax.Array], tuple[PyTree, dict[str, Any]]]:
