@@ -19,10 +19,10 @@ from rlhf_games.core.agent import Agent, Lessons, PyTree
 from rlhf_games.core.game import HostGame
 from rlhf_games.experiment.host_evaluation import evaluate_host
 from rlhf_games.experiment.host_state import from_json, to_json
-from rlhf_games.experiment.trainer import Recording, compiled_imitation, learned
+from rlhf_games.experiment.trainer import Recording, compiled_imitation, learned, scored_metrics
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.sources import RewardState, summed_reward
+from rlhf_games.reward.sources import RewardState, summed_reward, with_score, without_score
 from rlhf_games.rollout.device import Transition
 from rlhf_games.rollout.evaluate import Episodes
 from rlhf_games.rollout.host import HostCollector, HostExperience, joined
@@ -99,6 +99,7 @@ class HostTrainer:
         self.game, self.agent, self.ensemble = game, agent, ensemble
         self._games, self._steps, self._hide_ends = games, steps, hide_ends
         self._reward = jax.jit(_in_parts(summed_reward(ensemble)))
+        self._with_score = jax.jit(with_score)
         self._encode = jax.jit(ensemble.encode)
         self._update = jax.jit(partial(learned, agent), donate_argnums=(0,))
         self._act: Any = jax.jit(agent.act)
@@ -125,19 +126,21 @@ class HostTrainer:
 
         Returns:
           The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
-          (NaN where none did).
+          (NaN where none did); and `scored_metrics`.
         """
         collector = learner.emulators.collector("train")
         state, key, pending = learner.agent, learner.key, learner.pending
         found, ended = [], []
         for i in range(updates):
             key, play_key, reward_key, learn_key = jax.random.split(key, 4)
-            experience, paid = self._collect(collector, self.agent.params(state), reward, play_key, reward_key)
+            experience, others = self._collect(collector, self.agent.params(state), without_score(reward), play_key, reward_key)
+            paid, reward, unit = self._with_score(reward, others, jnp.asarray(experience.played.reward))
             progress = jnp.float32(begin + (end - begin) * i / updates)
             state, pending, metrics = self._update(state, experience.rollout._replace(reward=paid), pending, learn_key, progress)
-            found.append(metrics | {"reward/mean": jnp.mean(paid), "reward/std": jnp.std(paid)})
+            found.append(metrics | {"reward/mean": jnp.mean(paid), "reward/std": jnp.std(paid), "reward/unit": unit})
             ended += [(float(episode.returns[0]), episode.length) for episode in experience.episodes]
         means = {name: float(np.mean([np.asarray(metrics[name]) for metrics in found])) for name in found[0]}
+        means |= {name: float(value) for name, value in scored_metrics(reward).items()}
         return dataclasses.replace(learner, agent=state, key=key, pending=pending), means | _episodes(ended)
 
     def imitate(self, learner: HostLearner, lessons: Lessons, progress: float) -> tuple[HostLearner, dict[str, Any]]:

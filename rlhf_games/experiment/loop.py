@@ -86,6 +86,8 @@ class FeedbackLoop:
         self.teacher = self._teacher()
         self.iteration = 0
         self.trusted = False
+        self._scored = (0.0, 0.0)
+        """Of the game's own rewards so far; see `RewardState.scored`."""
 
     def _teacher(self) -> Teacher | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
@@ -161,6 +163,7 @@ class FeedbackLoop:
             "asked": self._asked,
             "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
             "trainer": self.trainer.extra_state(self.state.learner),
+            "scored": list(self._scored),
             "imitated": self.lessons.state() if self.lessons is not None else {},
         }
         return self.state, extra
@@ -170,6 +173,7 @@ class FeedbackLoop:
         self.state = state
         self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
         self.trainer.restore_extra(state.learner, extra["trainer"])
+        self._scored = tuple(extra.get("scored", (0.0, 0.0)))  # runs of revision cd37529 counted in points
         if self.lessons is not None:
             self.lessons.restore(extra.get("imitated", {}))  # runs of revision cd37529 did not count
         if extra["asker"] is not None:
@@ -193,7 +197,7 @@ class FeedbackLoop:
         weights = self.experiment.reward
         if not self.trusted:  # what a model without skill gives is noise, and the agent would learn to please it
             weights = replace(weights, learned=0.0)
-        return reward_state(weights, self.state.model.params)
+        return reward_state(weights, self.state.model.params, self._scored)
 
     def _train(self) -> dict[str, float]:
         """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is.
@@ -206,6 +210,7 @@ class FeedbackLoop:
         begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
+        self._scored = (float(trained.pop("scored/squares")), float(trained.pop("scored/count")))
         return {name: float(value) for name, value in trained.items()}
 
     def _imitate(self, *, new: bool = False) -> dict[str, float]:

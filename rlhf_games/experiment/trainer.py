@@ -14,7 +14,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.sources import RewardState, summed_reward
+from rlhf_games.reward.sources import RewardState, summed_reward, with_score, without_score
 from rlhf_games.rollout import device
 from rlhf_games.rollout.device import Lanes, Played
 from rlhf_games.rollout.evaluate import Episodes, evaluate
@@ -118,7 +118,7 @@ class DeviceTrainer:
 
         Returns:
           The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
-          (NaN where none did).
+          (NaN where none did); and `scored_metrics`.
         """
         trained: tuple[Learner, dict[str, Any]] = self._train(learner, reward, jnp.float32(begin), jnp.float32(end), updates=updates)
         return trained
@@ -126,21 +126,25 @@ class DeviceTrainer:
     def _train_updates(
         self, learner: Learner, reward: RewardState, begin: jax.Array, end: jax.Array, updates: int
     ) -> tuple[Learner, dict[str, jax.Array]]:
-        def update(learner: Learner, i: jax.Array) -> tuple[Learner, Any]:
+        def update(carry: tuple[Learner, RewardState], i: jax.Array) -> tuple[tuple[Learner, RewardState], Any]:
+            learner, reward = carry
             key, play_key, learn_key = jax.random.split(learner.key, 3)
             params = self.agent.params(learner.agent)
             lanes, rollout, played = device.unroll(
-                self.game, self.agent, self._reward, params, reward, learner.lanes, play_key, steps=self._steps, hide_ends=self._hide_ends
-            )
-            paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward)}
+                self.game, self.agent, self._reward, params, without_score(reward), learner.lanes, play_key,
+                steps=self._steps, hide_ends=self._hide_ends,
+            )  # fmt: skip
+            total, reward, unit = with_score(reward, rollout.reward, played.reward)
+            rollout = rollout._replace(reward=total)
+            paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward), "reward/unit": unit}
             progress = begin + (end - begin) * i / updates
             state, pending, metrics = learned(self.agent, learner.agent, rollout, learner.pending, learn_key, progress)
-            return Learner(state, lanes, learner.recorded, key, pending), (metrics | paid, _episodes(played))
+            return (Learner(state, lanes, learner.recorded, key, pending), reward), (metrics | paid, _episodes(played))
 
-        learner, (metrics, sums) = jax.lax.scan(update, learner, jnp.arange(updates, dtype=jnp.float32))
+        (learner, reward), (metrics, sums) = jax.lax.scan(update, (learner, reward), jnp.arange(updates, dtype=jnp.float32))
         total, length, count = (jnp.sum(x) for x in sums)
         episodes = {"true_return": total / count, "episode_length": length / count, "episodes": count}
-        return learner, jax.tree.map(jnp.mean, metrics) | episodes
+        return learner, jax.tree.map(jnp.mean, metrics) | episodes | scored_metrics(reward)
 
     def imitate(self, learner: Learner, lessons: Lessons, progress: float) -> tuple[Learner, dict[str, Any]]:
         """Lets the agent imitate what it was shown."""
@@ -177,6 +181,11 @@ class DeviceTrainer:
         )  # fmt: skip
         features = self.ensemble.encode(jax.tree.map(_rows, _transitions(rollout, played)))
         return learner._replace(recorded=lanes, key=key), rollout, played, features
+
+
+def scored_metrics(reward: RewardState) -> dict[str, jax.Array]:
+    """`RewardState.scored` after training, for the next `reward_state`."""
+    return {"scored/squares": reward.scored[0], "scored/count": reward.scored[1]}
 
 
 def learned(

@@ -63,7 +63,7 @@ def test_leaving_fulfils_the_contract() -> None:
 
 
 def test_it_learns_to_stay() -> None:
-    """Rollouts of one step, so that every move is cut off from what follows: a seat that leaves must not be worth what one that stays is."""
+    """Rollouts of one step, so that every move is cut off from what follows: who leaves must not be worth what those who stay are."""
     game, updates, steps = Leaving(), 300, 1
     agent: Any = load_agent("ppo", {"learning_rate": 5e-3, "hidden": (16,), "minibatches": 2, "discount": 1.0, "entropy_weight": 0.0})
 
