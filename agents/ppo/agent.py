@@ -17,9 +17,10 @@ from rlhf_games.core.promotion import third_party
 from rlhf_games.learning.accumulation import summed_gradient
 from rlhf_games.learning.distributions import Head, head_for
 from rlhf_games.learning.products import Precision
-from rlhf_games.learning.returns import generalized_advantages
+from rlhf_games.learning.returns import rollout_advantages
 from rlhf_games.learning.shuffle import shuffled
 
+from .imitation import Bounds, cloned
 from .losses import Batch, Losses, ppo_losses, weighted_mean
 from .networks import ActorCritic
 
@@ -69,13 +70,15 @@ class Config:
     pixels on CPU, where XLA is fastest so)."""
 
     imitation_steps: int = 64
-    """Gradient steps of behavioural cloning each time that shown actions are imitated."""
+    """Gradient steps of behavioural cloning in one iteration, at most: few shown actions take few steps."""
     imitation_batch: int = 64
     """Shown actions per such step, drawn with replacement."""
+    imitation_kl: float = 0.1
+    """How far imitation may move the policy in one iteration: KL(before ‖ after) in nats, averaged over shown states."""
 
     def __post_init__(self) -> None:
-        positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm", "imitation_steps", "imitation_batch")
-        for name in positive:
+        positive = ("learning_rate", "epochs", "minibatches", "clip", "max_gradient_norm")
+        for name in (*positive, "imitation_steps", "imitation_batch", "imitation_kl"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("discount", "trace"):
@@ -111,12 +114,10 @@ class PPO:
     _graph: Any = field(default=None, repr=False)
     _head: Head | None = field(default=None, repr=False)
     _pixels: bool = field(default=False, repr=False)
-    _choices: int = field(default=0, repr=False)
 
     def bind(self, spec: GameSpec) -> None:
         """Learns the shape of the game: enough to act with parameters from elsewhere. ``init`` calls it."""
         self._head = head_for(spec.actions)
-        self._choices = spec.actions.n
         self._pixels = spec.observation.layout == "image" and self.config.network != "mlp"
         self._graph, _ = nnx.split(nnx.eval_shape(lambda: self._network(spec, jax.random.key(0))))
 
@@ -174,7 +175,7 @@ class PPO:
     def update(self, state: State, rollout: Rollout, key: jax.Array, progress: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         """``epochs`` passes of clipped policy-gradient steps over the rollout."""
         batch, inputs = self._batch(state.params, rollout)
-        learning_rate = self.config.learning_rate * (1.0 - progress if self.config.anneal else jnp.float32(1.0))
+        learning_rate = self._learning_rate(progress)
 
         def epoch(state: State, key: jax.Array) -> tuple[State, Losses]:
             return jax.lax.scan(lambda s, b: self._step(s, b, inputs, learning_rate), state, shuffled(batch, key, self.config.minibatches))
@@ -184,26 +185,32 @@ class PPO:
         metrics = {f"loss/{name}": getattr(means, name) for name in ("policy", "value", "entropy", "kl", "clipped")}
         return state, metrics | _value_metrics(batch)
 
-    def imitate(self, state: State, lessons: Lessons, key: jax.Array) -> tuple[State, dict[str, jax.Array]]:
-        """Behavioural cloning: gradient steps on the cross-entropy of the shown actions (Pomerleau 1991), at the full learning rate.
+    def imitate(self, state: State, lessons: Lessons, key: jax.Array, progress: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        """Behavioural cloning within bounds, at the learning rate of the schedule; see `cloned`.
 
-        The optimiser's moments are those of reinforcement learning and are left alone; so is the critic, but for a shared body.
+        It starts with the squared gradients that the optimiser knows from reinforcement learning and with no momentum, so that its first
+        steps are short, and no weight moves further in a step than the learning rate. The optimiser itself is left alone, and so is the
+        critic, but for a shared body.
         """
         c = self.config
-        legal = jnp.ones((c.imitation_batch, self._choices), bool)
-        share = lessons.weight / jnp.sum(lessons.weight)
-        rows = jax.random.choice(key, share.shape[0], (c.imitation_steps, c.imitation_batch), p=share)
 
-        def loss(params: PyTree, lesson: Lessons) -> jax.Array:
-            outputs, _ = self._outputs(params, lesson.observation)
-            return -jnp.mean(self.head.log_prob(outputs, legal, self.head.raw(lesson.action)))
+        def descend(student: State, gradient: PyTree, rate: jax.Array) -> State:
+            with third_party():
+                direction, optimiser = self._optimiser().update(gradient, student.optimiser)
+            moved = jax.tree.map(lambda p, d: p - rate * jnp.clip(d, -1.0, 1.0), student.params, direction)
+            return State(moved, optimiser)
 
-        def step(student: State, index: jax.Array) -> tuple[State, jax.Array]:
-            value, gradient = jax.value_and_grad(loss)(student.params, jax.tree.map(lambda x: x[index], lessons))
-            return self._descend(student, gradient, jnp.float32(c.learning_rate)), value
+        clipping, adam = state.optimiser
+        student = State(state.params, (clipping, adam._replace(mu=jax.tree.map(jnp.zeros_like, adam.mu))))
+        bounds = Bounds(self._learning_rate(progress), c.imitation_steps, c.imitation_batch, c.imitation_kl)
+        student, metrics = cloned(
+            student, lessons, key, bounds, head=self.head, outputs=lambda *seen: self._outputs(*seen)[0], descend=descend
+        )
+        return state._replace(params=student.params), metrics
 
-        student, losses = jax.lax.scan(step, State(state.params, self._optimiser().init(state.params)), rows)
-        return state._replace(params=student.params), {"imitation/loss": losses[-1]}
+    def _learning_rate(self, progress: jax.Array) -> jax.Array:
+        """``[]``: annealed along the budget, where that is wanted."""
+        return self.config.learning_rate * (1.0 - progress if self.config.anneal else jnp.float32(1.0))
 
     def _descend(self, state: State, gradient: PyTree, learning_rate: jax.Array) -> State:
         """One step of the optimiser."""
@@ -215,15 +222,11 @@ class PPO:
         """Flattens ``[T, N, P]`` to rows and adds advantages; also what the network reads of each row's observation."""
         seats = rollout.last_observation.shape[:2]
         last = self.value(params, rollout.last_observation.reshape(-1, *rollout.last_observation.shape[2:])).reshape(seats)
-        done = jnp.broadcast_to((rollout.terminated | rollout.truncated)[..., None], rollout.reward.shape)
-        advantages = generalized_advantages(
-            rollout.reward, rollout.extras.value, last, done, rollout.bootstrap, rollout.acting,
-            discount=self.config.discount, trace=self.config.trace,
-        )  # fmt: skip
+        advantages = rollout_advantages(rollout, rollout.extras.value, last, discount=self.config.discount, trace=self.config.trace)
         row = jnp.arange(rollout.reward.size, dtype=jnp.int32).reshape(rollout.reward.shape)
         rows = Batch(
             row, rollout.extras.raw, rollout.legal_action_mask, rollout.extras.log_prob, rollout.extras.value,
-            advantages.advantage, advantages.target, rollout.acting.astype(jnp.float32),
+            advantages.advantage, advantages.target, advantages.counts.astype(jnp.float32),
         )  # fmt: skip
         flat: tuple[Batch, jax.Array] = jax.tree.map(lambda x: x.reshape(math.prod(x.shape[:3]), *x.shape[3:]), (rows, rollout.observation))
         return flat[0], self._merged(params).inputs(flat[1])

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     advantage: jax.Array
     target: jax.Array
     weight: jax.Array
-    """1 where the seat acted, else 0; rows of weight 0 teach nothing."""
+    """1 where the seat acted and what came of it is known, else 0; rows of weight 0 teach nothing."""
 
 
 class Losses(NamedTuple):

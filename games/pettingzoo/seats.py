@@ -116,6 +116,7 @@ class Seats:
             truncated=np.array(truncated),
             legal_action_mask=np.ones((players, self.setup.actions), bool),
             acting=np.array([name in self._env.agents for name in names]),
+            out=np.array([name not in self._env.agents for name in names]),
         )
 
 

@@ -53,9 +53,16 @@ class Rollout(NamedTuple):
     extras: PyTree
     """``Action.extras`` with leaves ``[T, N, P, ...]``."""
     bootstrap: jax.Array
-    """``[T, N, P]`` float32: value of the last observation where truncated, else 0."""
+    """``[T, N, P]`` float32: value of the last observation where truncated and the seat is not out, else 0."""
     last_observation: jax.Array
     """``[N, P, ...]`` after the last action (of the new episode, where one ended)."""
+    out: jax.Array
+    """``[T, N, P]`` bool after the action: the seat plays no more in this episode; all False where the experiment hides episode ends."""
+    waits: jax.Array
+    """``[T, N, P]`` bool after the action: the seat waits for its turn, and no value stands for what follows (see `rollout_advantages`).
+
+    Where episode ends are hidden, a seat that is out waits for the next episode.
+    """
 
 
 class Lessons(NamedTuple):
@@ -66,7 +73,9 @@ class Lessons(NamedTuple):
     action: jax.Array
     """``[B, ...]`` as ``spec.actions`` says."""
     weight: jax.Array
-    """``[B]`` float32, at least one above 0; 0 on padding."""
+    """``[B]`` float32: how often each is to be drawn now; at least one above 0, and 0 on padding."""
+    legal_action_mask: jax.Array
+    """``[B, A]`` bool before the action; all True on padding."""
 
 
 class Agent(Protocol):
@@ -104,6 +113,10 @@ class Agent(Protocol):
 class Imitator(Protocol):
     """What an agent may do beside: learn to act as it was shown."""
 
-    def imitate(self, state: PyTree, lessons: Lessons, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
-        """Makes the shown actions more likely; returns the next state and scalar metrics. The key is consumed."""
+    def imitate(self, state: PyTree, lessons: Lessons, key: jax.Array, progress: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        """Makes the shown actions more likely; returns the next state and scalar metrics. The key is consumed.
+
+        ``progress`` is as in `Agent.update`. The metric ``imitation/draws`` says how many rows were drawn, where it is not (about) the
+        sum of the weights: what was not drawn stays due.
+        """
         ...

@@ -38,7 +38,14 @@ class TimeStep(NamedTuple, Generic[ArrayT]):
     legal_action_mask: ArrayT
     """``[P, A]`` bool; at least one True for each seat that acts."""
     acting: ArrayT
-    """``[P]`` bool: who moves now. All in a simultaneous game, one in a turn-based game."""
+    """``[P]`` bool: who moves now. In a simultaneous game all who are not out, in a turn-based game one; the others wait for their turn."""
+    out: ArrayT | None = None
+    """``[P]`` bool: who is out of this episode (died, gave up): never moves again in it and earns nothing more. None: nobody ever is."""
+
+
+def seats_out(timestep: TimeStep[Any]) -> Any:
+    """bool, of the shape of ``acting``: who plays no more in this episode."""
+    return timestep.acting & ~timestep.acting if timestep.out is None else timestep.out
 
 
 @dataclass(frozen=True)

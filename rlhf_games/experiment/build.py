@@ -102,7 +102,7 @@ def check_agent_fits(agent: Agent, spec: GameSpec, games: int, steps: int) -> No
 
         rollout = Rollout(
             split(seen), split(chosen.action), zeros, never, never, split(mask), zeros == 0.0, jax.tree.map(split, chosen.extras), zeros,
-            split(seen)[0],
+            split(seen)[0], zeros != 0.0, zeros != 0.0,
         )  # fmt: skip
         return agent.update(state, rollout, key, jnp.float32(0.0))
 

@@ -19,13 +19,14 @@ from rlhf_games.core.agent import Agent, Lessons, PyTree
 from rlhf_games.core.game import HostGame
 from rlhf_games.experiment.host_evaluation import evaluate_host
 from rlhf_games.experiment.host_state import from_json, to_json
-from rlhf_games.experiment.trainer import Recording, compiled_imitation
+from rlhf_games.experiment.trainer import Recording, compiled_imitation, learned, scored_metrics
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.sources import RewardState, summed_reward
+from rlhf_games.reward.sources import RewardState, summed_reward, with_score, without_score
 from rlhf_games.rollout.device import Transition
 from rlhf_games.rollout.evaluate import Episodes
 from rlhf_games.rollout.host import HostCollector, HostExperience, joined
+from rlhf_games.rollout.turns import Pending, nothing_pending
 
 EVALUATION_STEPS = 27_000
 """An evaluation episode is counted as it stands after this many steps: 30 minutes of Atari, the limit of Machado et al. 2018."""
@@ -87,6 +88,8 @@ class HostLearner:
     agent: PyTree
     key: jax.Array
     emulators: Emulators = dataclasses.field(metadata={"static": True})
+    pending: Pending | None = None
+    """Moves that wait for the next rollout; None in games in which no seat waits."""
 
 
 class HostTrainer:
@@ -96,8 +99,9 @@ class HostTrainer:
         self.game, self.agent, self.ensemble = game, agent, ensemble
         self._games, self._steps, self._hide_ends = games, steps, hide_ends
         self._reward = jax.jit(_in_parts(summed_reward(ensemble)))
+        self._with_score = jax.jit(with_score)
         self._encode = jax.jit(ensemble.encode)
-        self._update = jax.jit(agent.update, donate_argnums=(0,))
+        self._update = jax.jit(partial(learned, agent), donate_argnums=(0,))
         self._act: Any = jax.jit(agent.act)
         self._imitate = compiled_imitation(agent)
 
@@ -105,7 +109,8 @@ class HostTrainer:
         """A fresh learner with ``recorded`` games for the recorder; ``seed`` determines it."""
         agent_key, key = jax.random.split(jax.random.key(seed))
         emulators = Emulators(self.game, self.agent, seed, recorded, self._games, self._hide_ends)
-        return HostLearner(self.agent.init(agent_key, self.game.spec), key, emulators)
+        state = self.agent.init(agent_key, self.game.spec)
+        return HostLearner(state, key, emulators, nothing_pending(self.agent, self.game.spec, self._games, self._hide_ends))
 
     def train(
         self, learner: HostLearner, reward: RewardState, *, updates: int, begin: float, end: float
@@ -121,25 +126,27 @@ class HostTrainer:
 
         Returns:
           The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
-          (NaN where none did).
+          (NaN where none did); and `scored_metrics`.
         """
         collector = learner.emulators.collector("train")
-        state, key = learner.agent, learner.key
+        state, key, pending = learner.agent, learner.key, learner.pending
         found, ended = [], []
         for i in range(updates):
             key, play_key, reward_key, learn_key = jax.random.split(key, 4)
-            experience, paid = self._collect(collector, self.agent.params(state), reward, play_key, reward_key)
+            experience, others = self._collect(collector, self.agent.params(state), without_score(reward), play_key, reward_key)
+            paid, reward, unit = self._with_score(reward, others, jnp.asarray(experience.played.reward))
             progress = jnp.float32(begin + (end - begin) * i / updates)
-            state, metrics = self._update(state, experience.rollout._replace(reward=paid), learn_key, progress)
-            found.append(metrics | {"reward/mean": jnp.mean(paid), "reward/std": jnp.std(paid)})
+            state, pending, metrics = self._update(state, experience.rollout._replace(reward=paid), pending, learn_key, progress)
+            found.append(metrics | {"reward/mean": jnp.mean(paid), "reward/std": jnp.std(paid), "reward/unit": unit})
             ended += [(float(episode.returns[0]), episode.length) for episode in experience.episodes]
         means = {name: float(np.mean([np.asarray(metrics[name]) for metrics in found])) for name in found[0]}
-        return dataclasses.replace(learner, agent=state, key=key), means | _episodes(ended)
+        means |= {name: float(value) for name, value in scored_metrics(reward).items()}
+        return dataclasses.replace(learner, agent=state, key=key, pending=pending), means | _episodes(ended)
 
-    def imitate(self, learner: HostLearner, lessons: Lessons) -> tuple[HostLearner, dict[str, Any]]:
+    def imitate(self, learner: HostLearner, lessons: Lessons, progress: float) -> tuple[HostLearner, dict[str, Any]]:
         """Lets the agent imitate what it was shown."""
         key, this = jax.random.split(learner.key)
-        agent, metrics = self._imitate(learner.agent, lessons, this)
+        agent, metrics = self._imitate(learner.agent, lessons, this, jnp.float32(progress))
         return dataclasses.replace(learner, agent=agent, key=key), metrics
 
     def record(self, learner: HostLearner, reward: RewardState, *, steps: int) -> tuple[HostLearner, Recording]:

@@ -80,7 +80,7 @@ class FeedbackLoop:
         settings, length = e.model.fit, e.feedback.query.clip_length
         self.free = FreeStanding(store, game.spec, e.name, length, self.asker.reader.read)
         self.labels = LabelReader(store, session=e.name, free=self.free)
-        self.lessons = LessonBook(store, self.asker.reader) if e.feedback.imitate else None
+        self.lessons = LessonBook(store, self.asker.reader, e.feedback.imitation_draws) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
         )
@@ -89,6 +89,8 @@ class FeedbackLoop:
         self.teacher = self._teacher()
         self.iteration = 0
         self.trusted = False
+        self._scored = (0.0, 0.0)
+        """Of the game's own rewards so far; see `RewardState.scored`."""
 
     def _teacher(self) -> Teacher | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
@@ -141,7 +143,9 @@ class FeedbackLoop:
                 return None
             metrics |= known
         times["train"] = time.monotonic()
-        metrics |= self._train() | self._imitate()
+        metrics |= self._imitate() | self._train()
+        if i + 1 == e.iterations:  # what was shown meanwhile is imitated all the same
+            metrics |= self._imitate(new=True)
         times["end"] = time.monotonic()
         names = list(times)
         seconds = {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
@@ -164,6 +168,8 @@ class FeedbackLoop:
             "asked": self._asked,
             "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
             "trainer": self.trainer.extra_state(self.state.learner),
+            "scored": list(self._scored),
+            "imitated": self.lessons.state() if self.lessons is not None else {},
         }
         return self.state, extra
 
@@ -172,6 +178,9 @@ class FeedbackLoop:
         self.state = state
         self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
         self.trainer.restore_extra(state.learner, extra["trainer"])
+        self._scored = tuple(extra.get("scored", (0.0, 0.0)))  # runs of revision cd37529 counted in points
+        if self.lessons is not None:
+            self.lessons.restore(extra.get("imitated", {}))  # runs of revision cd37529 did not count
         if extra["asker"] is not None:
             self.data.post(self.asker.restore(extra["asker"], self.iteration))
             self.labels.poll()  # also where nothing is left to do but to say how many there were
@@ -193,7 +202,7 @@ class FeedbackLoop:
         weights = self.experiment.reward
         if not self.trusted:  # what a model without skill gives is noise, and the agent would learn to please it
             weights = replace(weights, learned=0.0)
-        return reward_state(weights, self.state.model.params)
+        return reward_state(weights, self.state.model.params, self._scored)
 
     def _train(self) -> dict[str, float]:
         """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is.
@@ -206,18 +215,22 @@ class FeedbackLoop:
         begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
+        self._scored = (float(trained.pop("scored/squares")), float(trained.pop("scored/count")))
         return {name: float(value) for name, value in trained.items()}
 
-    def _imitate(self) -> dict[str, float]:
-        """Lets the agent imitate what people showed, if anybody did."""
+    def _imitate(self, *, new: bool = False) -> dict[str, float]:
+        """Lets the agent imitate what people showed (``new``: only what it never imitated), before it learns from its reward."""
         if self.lessons is None:
             return {}
         self.lessons.poll()
-        if not self.lessons:
+        due = self.lessons.due(new=new)
+        if due is None:
             return {}
-        learner, metrics = self.trainer.imitate(self.state.learner, self.lessons.arrays())
+        learner, told = self.trainer.imitate(self.state.learner, due, self.iteration / self.experiment.iterations)
         self.state = self.state._replace(learner=learner)
-        return {"imitation/steps": float(len(self.lessons))} | {name: float(value) for name, value in metrics.items()}
+        metrics = {name: float(value) for name, value in told.items()}
+        self.lessons.imitated(metrics.get("imitation/draws", float(jnp.sum(due.weight))))
+        return {"imitation/lessons": float(len(self.lessons))} | metrics
 
     def _learn_from_answers(self, recording: Recording, until: Callable[[], bool]) -> dict[str, float] | None:
         """Takes answers and fits, until the agent is paid or nobody is left to wait for; None where ``until`` said stop."""

@@ -110,7 +110,9 @@ class FeedbackConfig:
     """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
     query: QueryConfig = field(default_factory=QueryConfig)
     imitate: bool = True
-    """After each iteration's updates the agent imitates what people showed it: demonstrations, takeovers, advice (behavioural cloning)."""
+    """Before each iteration's updates the agent imitates what people showed it: demonstrations, takeovers, advice (behavioural cloning)."""
+    imitation_draws: int = 256
+    """How often each step that people showed is drawn for that, in all: half when it is new, half of the rest in each iteration after."""
     teacher: str = "oracle"
     """``human`` (people answer from other processes), ``recorded:RUN`` (what was answered in another run is said again), or scripted:
     oracle, stochastic, mistake, skip, equal, myopic, random."""
@@ -119,6 +121,7 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "budget")
+        _at_least(self, 1, "imitation_draws")
         if not 3 <= self.clips <= 6:
             raise ValueError(f"clips must be in 3..6, got {self.clips}")
         if not 0.0 <= self.initial <= 1.0:

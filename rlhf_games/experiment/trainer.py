@@ -14,10 +14,11 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
-from rlhf_games.reward.sources import RewardState, summed_reward
+from rlhf_games.reward.sources import RewardState, summed_reward, with_score, without_score
 from rlhf_games.rollout import device
 from rlhf_games.rollout.device import Lanes, Played
 from rlhf_games.rollout.evaluate import Episodes, evaluate
+from rlhf_games.rollout.turns import Pending, carried_on, nothing_pending
 
 EVALUATION_STEPS = 10_000
 """An evaluation episode is counted as it stands after this many steps (games have limits of their own, mostly shorter)."""
@@ -31,6 +32,8 @@ class Learner(NamedTuple):
     recorded: Lanes
     """The recorder's own games."""
     key: jax.Array
+    pending: Pending | None = None
+    """Moves that wait for the next rollout; None in games in which no seat waits."""
 
 
 class Recording(NamedTuple):
@@ -53,8 +56,8 @@ class Trainer(Protocol):
         """``updates`` updates on a frozen reward, from ``begin`` to ``end`` as shares of the whole budget; the learner is consumed."""
         ...
 
-    def imitate(self, learner: PyTree, lessons: Lessons) -> tuple[PyTree, dict[str, Any]]:
-        """Lets the agent imitate what it was shown; the agent must be able to (`rlhf_games.core.agent.Imitator`)."""
+    def imitate(self, learner: PyTree, lessons: Lessons, progress: float) -> tuple[PyTree, dict[str, Any]]:
+        """Lets the agent imitate what it was shown, if it can (`rlhf_games.core.agent.Imitator`); ``progress`` as in `Agent.update`."""
         ...
 
     def record(self, learner: PyTree, reward: RewardState, *, steps: int) -> tuple[PyTree, Recording]:
@@ -100,7 +103,8 @@ class DeviceTrainer:
         agent_key, lane_key, record_key, key = jax.random.split(jax.random.key(seed), 4)
         lanes = device.start(self.game, jax.random.bits(lane_key, dtype=jnp.uint32), self._games)
         own = device.start(self.game, jax.random.bits(record_key, dtype=jnp.uint32), recorded)
-        return Learner(self.agent.init(agent_key, self.game.spec), lanes, own, key)
+        pending = nothing_pending(self.agent, self.game.spec, self._games, self._hide_ends)
+        return Learner(self.agent.init(agent_key, self.game.spec), lanes, own, key, pending)
 
     def train(self, learner: Learner, reward: RewardState, *, updates: int, begin: float, end: float) -> tuple[Learner, dict[str, Any]]:
         """``updates`` updates of the agent on a frozen reward.
@@ -114,7 +118,7 @@ class DeviceTrainer:
 
         Returns:
           The learner, and metrics as scalars: means over the updates; ``true_return`` and ``episode_length`` over the episodes that ended
-          (NaN where none did).
+          (NaN where none did); and `scored_metrics`.
         """
         trained: tuple[Learner, dict[str, Any]] = self._train(learner, reward, jnp.float32(begin), jnp.float32(end), updates=updates)
         return trained
@@ -122,25 +126,30 @@ class DeviceTrainer:
     def _train_updates(
         self, learner: Learner, reward: RewardState, begin: jax.Array, end: jax.Array, updates: int
     ) -> tuple[Learner, dict[str, jax.Array]]:
-        def update(learner: Learner, i: jax.Array) -> tuple[Learner, Any]:
+        def update(carry: tuple[Learner, RewardState], i: jax.Array) -> tuple[tuple[Learner, RewardState], Any]:
+            learner, reward = carry
             key, play_key, learn_key = jax.random.split(learner.key, 3)
             params = self.agent.params(learner.agent)
             lanes, rollout, played = device.unroll(
-                self.game, self.agent, self._reward, params, reward, learner.lanes, play_key, steps=self._steps, hide_ends=self._hide_ends
-            )
-            state, metrics = self.agent.update(learner.agent, rollout, learn_key, begin + (end - begin) * i / updates)
-            paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward)}
-            return Learner(state, lanes, learner.recorded, key), (metrics | paid, _episodes(played))
+                self.game, self.agent, self._reward, params, without_score(reward), learner.lanes, play_key,
+                steps=self._steps, hide_ends=self._hide_ends,
+            )  # fmt: skip
+            total, reward, unit = with_score(reward, rollout.reward, played.reward)
+            rollout = rollout._replace(reward=total)
+            paid = {"reward/mean": jnp.mean(rollout.reward), "reward/std": jnp.std(rollout.reward), "reward/unit": unit}
+            progress = begin + (end - begin) * i / updates
+            state, pending, metrics = learned(self.agent, learner.agent, rollout, learner.pending, learn_key, progress)
+            return (Learner(state, lanes, learner.recorded, key, pending), reward), (metrics | paid, _episodes(played))
 
-        learner, (metrics, sums) = jax.lax.scan(update, learner, jnp.arange(updates, dtype=jnp.float32))
+        (learner, reward), (metrics, sums) = jax.lax.scan(update, (learner, reward), jnp.arange(updates, dtype=jnp.float32))
         total, length, count = (jnp.sum(x) for x in sums)
         episodes = {"true_return": total / count, "episode_length": length / count, "episodes": count}
-        return learner, jax.tree.map(jnp.mean, metrics) | episodes
+        return learner, jax.tree.map(jnp.mean, metrics) | episodes | scored_metrics(reward)
 
-    def imitate(self, learner: Learner, lessons: Lessons) -> tuple[Learner, dict[str, Any]]:
+    def imitate(self, learner: Learner, lessons: Lessons, progress: float) -> tuple[Learner, dict[str, Any]]:
         """Lets the agent imitate what it was shown."""
         key, this = jax.random.split(learner.key)
-        agent, metrics = self._imitate(learner.agent, lessons, this)
+        agent, metrics = self._imitate(learner.agent, lessons, this, jnp.float32(progress))
         return learner._replace(agent=agent, key=key), metrics
 
     def record(self, learner: Learner, reward: RewardState, *, steps: int) -> tuple[Learner, Recording]:
@@ -174,10 +183,25 @@ class DeviceTrainer:
         return learner._replace(recorded=lanes, key=key), rollout, played, features
 
 
-def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array], tuple[PyTree, dict[str, Any]]]:
+def scored_metrics(reward: RewardState) -> dict[str, jax.Array]:
+    """`RewardState.scored` after training, for the next `reward_state`."""
+    return {"scored/squares": reward.scored[0], "scored/count": reward.scored[1]}
+
+
+def learned(
+    agent: Agent, state: PyTree, rollout: Rollout, pending: Pending | None, key: jax.Array, progress: jax.Array
+) -> tuple[PyTree, Pending | None, dict[str, Any]]:
+    """One update of the agent, with the moves that were pending before the rollout; returns those that are pending after it."""
+    if pending is not None:
+        rollout, pending = carried_on(rollout, pending)
+    state, metrics = agent.update(state, rollout, key, progress)
+    return state, pending, metrics
+
+
+def compiled_imitation(agent: Agent) -> Callable[[PyTree, Lessons, jax.Array, jax.Array], tuple[PyTree, dict[str, Any]]]:
     """``agent.imitate``, compiled; refuses agents that cannot."""
 
-    def cannot(_state: PyTree, _lessons: Lessons, _key: jax.Array) -> tuple[PyTree, dict[str, Any]]:
+    def cannot(_state: PyTree, _lessons: Lessons, _key: jax.Array, _progress: jax.Array) -> tuple[PyTree, dict[str, Any]]:
         raise UserError(f"agent {type(agent).__name__} cannot imitate: give it an `imitate`, or set feedback.imitate = false")
 
     return jax.jit(agent.imitate) if isinstance(agent, Imitator) else cannot

@@ -52,6 +52,10 @@ class Head(Protocol):
         """``[B]`` entropy in nats."""
         ...
 
+    def kl(self, outputs: jax.Array, others: jax.Array, legal: jax.Array) -> jax.Array:
+        """``[B]`` KL divergence of ``others`` from ``outputs`` in nats, ``E_outputs[log outputs - log others]``."""
+        ...
+
     def probabilities(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B, A]`` probabilities for people to look at; for a box the mean action ``[B, dim]``."""
         ...
@@ -84,6 +88,11 @@ class Categorical:
         """``[B]``, at most ``log(number of legal actions)``."""
         log_probs = self._log_probs(outputs, legal)
         return -jnp.sum(jnp.exp(log_probs) * jnp.where(legal, log_probs, 0.0), axis=-1)
+
+    def kl(self, outputs: jax.Array, others: jax.Array, legal: jax.Array) -> jax.Array:
+        """``[B]``; illegal actions count nothing."""
+        log_probs = self._log_probs(outputs, legal)
+        return jnp.sum(jnp.exp(log_probs) * jnp.where(legal, log_probs - self._log_probs(others, legal), 0.0), axis=-1)
 
     def probabilities(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B, A]``, illegal ones exactly 0."""
@@ -127,6 +136,11 @@ class MultiCategorical:
     def entropy(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B]``, the sum over choices."""
         return jnp.sum(jnp.stack([head.entropy(o, m) for head, o, m in self._each(outputs, legal)]), axis=0)
+
+    def kl(self, outputs: jax.Array, others: jax.Array, legal: jax.Array) -> jax.Array:
+        """``[B]``, the sum over choices."""
+        parts = zip(self._each(outputs, legal), self._parts(others), strict=True)
+        return jnp.sum(jnp.stack([head.kl(one, other, mask) for (head, one, mask), other in parts]), axis=0)
 
     def probabilities(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B, A]``; each choice's part sums to 1."""
@@ -180,6 +194,13 @@ class Gaussian:
         del legal
         _, log_std = self._moments(outputs)
         return jnp.sum(log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+    def kl(self, outputs: jax.Array, others: jax.Array, legal: jax.Array) -> jax.Array:
+        """``[B]``, of the unclipped draws."""
+        del legal
+        (mean, log_std), (other_mean, other_log_std) = self._moments(outputs), self._moments(others)
+        spread = jnp.exp(2 * (log_std - other_log_std)) + jnp.square((mean - other_mean) * jnp.exp(-other_log_std))
+        return jnp.sum(other_log_std - log_std + 0.5 * spread - 0.5, axis=-1)
 
     def probabilities(self, outputs: jax.Array, legal: jax.Array) -> jax.Array:
         """``[B, dim]`` the mean action in the game's units."""

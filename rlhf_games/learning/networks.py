@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from rlhf_games.core.spaces import Observation
+from rlhf_games.core.spaces import Layout, Observation
 from rlhf_games.learning.convolution import ValidConv, flattened
 from rlhf_games.learning.products import Dense, Precision, turned
 
@@ -25,10 +25,10 @@ Activation = Callable[[jax.Array], jax.Array]
 ACTIVATIONS: dict[str, Activation] = {"relu": nnx.relu, "tanh": nnx.tanh, "leaky_relu": lambda x: nnx.leaky_relu(x, 0.01)}
 
 
-def as_float(observation: jax.Array) -> jax.Array:
-    """Observation as float32: pixels scaled to [0, 1], everything else cast."""
-    x = observation.astype(jnp.float32)
-    return x / 255.0 if observation.dtype == jnp.uint8 else x
+def as_float(values: jax.Array, layout: Layout) -> jax.Array:
+    """Entries of an observation of this layout as float32: pixels (of an ``image``) scaled to [0, 1], everything else cast."""
+    x = values.astype(jnp.float32)
+    return x / 255.0 if layout == "image" and values.dtype == jnp.uint8 else x
 
 
 def orthogonal(scale: float) -> nnx.Initializer:
@@ -77,7 +77,7 @@ class MLP(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[B, ...] → [B, hidden[-1]]``."""
-        x = as_float(x).reshape(x.shape[0], -1)
+        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
         for layer in self.layers:
             bias: Any = layer.bias
             x = self.activation(_product(x, layer.kernel[...]) + bias[...].reshape(1, -1))
@@ -123,6 +123,7 @@ class DenseBody(Body):
         entries = live_entries(observation)
         self.entries = tuple(entries.tolist()) if len(entries) < math.prod(observation.shape) else None
         self.layers = MLP(len(entries), hidden, activation, rngs=rngs)
+        self.layout = observation.layout
         self.features = self.layers.features
 
     def inputs(self, observation: jax.Array) -> jax.Array:
@@ -138,7 +139,7 @@ class DenseBody(Body):
 
     def on_inputs(self, inputs: jax.Array) -> jax.Array:
         """``[B, live] → [B, hidden[-1]]``."""
-        features: jax.Array = self.layers(inputs)
+        features: jax.Array = self.layers(as_float(inputs, self.layout))
         return features
 
 
@@ -182,7 +183,7 @@ class GridCNN(Body):
 
     def on_inputs(self, inputs: jax.Array) -> jax.Array:
         """``[B, H, W, C] → [B, hidden[-1]]``."""
-        x = as_float(inputs)
+        x = inputs.astype(jnp.float32)
         height, width = x.shape[1] - 2, x.shape[2] - 2
         patches = jnp.concatenate([x[:, i : i + height, j : j + width] for i in range(3) for j in range(3)], axis=-1)
         return self.dense(nnx.relu(self.patch(patches)))

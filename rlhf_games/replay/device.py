@@ -44,6 +44,8 @@ class Chunk(NamedTuple):
     """``[C, W]``."""
     truncated: jax.Array
     """``[C, W]``."""
+    legal: jax.Array
+    """Legal-action masks ``[C, W, P, A]`` before each step."""
     first_state: Any
     """States ``[W, ...]`` before the first step."""
     states: Any
@@ -65,13 +67,14 @@ def _programs(game: Any, with_states: bool) -> _Programs:
 
     def advance(state: Any, seed: jax.Array, t: jax.Array, actions: jax.Array) -> Any:
         def body(carry: Any, action: jax.Array) -> Any:
-            state, t = carry
+            state, legal, t = carry
             state, seen = jax.vmap(step)(state, action, seed, t)
-            return (state, t + 1), (seen.observation, seen.reward, seen.terminated, seen.truncated, state if with_states else ())
+            told = (seen.observation, seen.reward, seen.terminated, seen.truncated, legal)
+            return (state, seen.legal_action_mask, t + 1), (told, state if with_states else ())
 
-        before = jax.vmap(game.timestep)(state).observation
-        (after, _), outputs = jax.lax.scan(body, (state, t), actions)
-        return after, before, outputs
+        before = jax.vmap(game.timestep)(state)
+        (after, _, _), (told, states) = jax.lax.scan(body, (state, before.legal_action_mask, t), actions)
+        return after, before.observation, told, states
 
     return _Programs(jax.jit(start), jax.jit(refill), jax.jit(advance))
 
@@ -90,8 +93,10 @@ def chunks(game: DeviceGame, jobs: Sequence[Job], width: int, chunk: int = CHUNK
             state = new if state is None else programs.refill(fresh, new, state)
         t = np.array([slot.start if slot else 0 for slot in slots], np.int32)
         first = state
-        state, before, (after, reward, terminated, truncated, states) = programs.advance(first, seed, t, _actions(jobs, slots, chunk))
-        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, first, states))
+        state, before, (after, reward, terminated, truncated, legal), states = programs.advance(
+            first, seed, t, _actions(jobs, slots, chunk)
+        )
+        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, legal, first, states))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -109,8 +114,9 @@ def pieces(done: Chunk) -> Iterator[Piece]:
     for lane, slot in enumerate(done.slots):
         if slot is not None:
             n = slot.stop - slot.start
-            before, after = partial(_row, done.before, lane), partial(_column, done.after, n, lane)
-            yield Piece(*slot, before, after, reward[:n, lane], terminated[:n, lane], truncated[:n, lane])
+            before = partial(_row, done.before, lane)
+            after, legal = (partial(_column, array, n, lane) for array in (done.after, done.legal))
+            yield Piece(*slot, before, after, reward[:n, lane], terminated[:n, lane], truncated[:n, lane], legal)
 
 
 def _width(jobs: int) -> int:

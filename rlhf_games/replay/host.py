@@ -27,18 +27,18 @@ def _play(batch: HostBatch, jobs: Sequence[Job], width: int, idle: int) -> Itera
     waiting = deque(sorted(range(len(jobs)), key=lambda job: -len(jobs[job].actions)))
     slots: list[Slot | None] = [_next(waiting) for _ in range(width)]
     seeds = np.array([jobs[slot.job].seed if slot else 0 for slot in slots], np.uint32)
-    before = batch.reset(seeds).observation
+    before = batch.reset(seeds)
     while any(slots):
         batch.send(_actions(jobs, slots, idle))
         seen = batch.recv()
         for lane, slot in enumerate(slots):
             if slot is not None:
-                yield _piece(slot, before[lane], seen, lane)
-        before = seen.observation
+                yield _piece(slot, before, seen, lane)
+        before = seen
         again = _advance(jobs, slots, waiting, seen)
         if again.any() and any(slots):
             seeds = np.array([jobs[slot.job].seed if slot else 0 for slot in slots], np.uint32)
-            before = batch.reset(seeds, again).observation
+            before = batch.reset(seeds, again)
 
 
 def _advance(jobs: Sequence[Job], slots: list[Slot | None], waiting: deque[int], seen: TimeStep[NDArray[Any]]) -> NDArray[np.bool_]:
@@ -65,13 +65,14 @@ def _actions(jobs: Sequence[Job], slots: list[Slot | None], idle: int) -> NDArra
     return np.stack([jobs[slot.job].actions[slot.start] if slot else rest for slot in slots])
 
 
-def _piece(slot: Slot, before: NDArray[Any], seen: TimeStep[NDArray[Any]], lane: int) -> Piece:
-    observation = seen.observation[lane]
+def _piece(slot: Slot, before: TimeStep[NDArray[Any]], seen: TimeStep[NDArray[Any]], lane: int) -> Piece:
+    first, observation, legal = before.observation[lane], seen.observation[lane], before.legal_action_mask[lane]
     return Piece(
         *slot,
-        before=lambda: before,
+        before=lambda: first,
         after=lambda: observation[None],
         reward=np.asarray(seen.reward[lane], np.float32)[None],
         terminated=np.asarray(seen.terminated)[lane : lane + 1],
         truncated=np.asarray(seen.truncated)[lane : lane + 1],
+        legal=lambda: legal[None],
     )

@@ -20,6 +20,10 @@ class Job(NamedTuple):
     """``[T, P, ...]``: the first ``T`` actions, T ≥ 1."""
 
 
+def _not_kept() -> NDArray[np.bool_]:
+    raise AssertionError("whoever made this piece did not keep the legal actions")
+
+
 class Piece(NamedTuple):
     """Steps ``start`` to ``stop - 1`` of job ``job``; ``n = stop - start``."""
 
@@ -36,6 +40,8 @@ class Piece(NamedTuple):
     """``[n]``."""
     truncated: NDArray[np.bool_]
     """``[n]``."""
+    legal: Callable[[], NDArray[np.bool_]] = _not_kept
+    """Legal-action masks ``[n, P, A]`` before each step."""
 
 
 def step_piece(t: int, before: TimeStep[NDArray[Any]], after: TimeStep[NDArray[Any]]) -> Piece:

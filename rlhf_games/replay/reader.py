@@ -15,7 +15,7 @@ from rlhf_games.replay.checksum import digest
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.collect import Collector, Window, enough_to_check
 from rlhf_games.replay.replay import Replay, check_spec
-from rlhf_games.replay.simulate import Track, run
+from rlhf_games.replay.simulate import Track, play, run
 
 
 class ClipBatch(NamedTuple):
@@ -82,6 +82,26 @@ class ClipReader:
             raise UserError(f"a clip of {longest} steps does not fit into {length}: read with a larger length, or cut shorter clips")
         windows = self._gather([segment for clip in clips for segment in clip.segments])
         return self._batch(clips, windows, length or longest)
+
+    def legal_actions(self, segments: Sequence[Segment]) -> list[NDArray[np.bool_]]:
+        """The legal-action masks ``[n, P, A]`` before each step of each segment, by playing again; nothing of it is remembered.
+
+        Raises:
+          ReplayMismatch: a replay belongs to another game or does not reproduce.
+          UserError: a segment lies outside its replay.
+        """
+        collectors = [self._collector(segment.replay_id, [segment]) for segment in segments]
+        spec = self.spec
+        found = [np.ones((segment.length, spec.players, spec.actions.n), bool) for segment in segments]
+        for piece in play(self._game, [collector.job for collector in collectors]):
+            collectors[piece.job].add(piece)
+            segment = segments[piece.job]
+            low, high = max(segment.start, piece.start), min(segment.stop, piece.stop)
+            if low < high:
+                found[piece.job][low - segment.start : high - segment.start] = piece.legal()[low - piece.start : high - piece.start]
+        for collector in collectors:
+            collector.check()
+        return found
 
     def prime(self, replay: Replay, track: Track, start: int = 0) -> None:
         """Puts arrays of steps ``start .. start + n - 1`` into the cache, so that they need not be simulated.

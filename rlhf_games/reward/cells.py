@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.learning.networks import as_float
-
 _BITS = 20
 """Cells packed into one number: float32 holds sums of this many different powers of two exactly."""
 
@@ -42,7 +40,7 @@ def pooled(observation: jax.Array, next_observation: jax.Array | None) -> jax.Ar
 def _of_numbers(boards: jax.Array, paired: bool) -> tuple[jax.Array, jax.Array | None]:
     """``[B, triangle]`` and, where the second half of the boards follows the first, ``[B / 2, D²]``."""
     batch, height, width, depth = boards.shape
-    planes = as_float(boards).reshape(batch, height * width, depth)
+    planes = boards.astype(jnp.float32).reshape(batch, height * width, depth)
     place = jnp.broadcast_to(jnp.asarray(_places(height, width))[None], (batch, height * width, 3))
     cells = jnp.concatenate([planes, place], axis=-1)
     upper = np.triu_indices(depth + 3)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rlhf_games.core.game import GameSpec
-from rlhf_games.core.spaces import Box, Discrete
+from rlhf_games.core.spaces import Box, Discrete, Layout
 from rlhf_games.learning.convolution import ValidConv, flattened
 from rlhf_games.learning.networks import MLP, as_float
 from rlhf_games.learning.products import Dense, Precision
@@ -79,12 +79,12 @@ def action_features(action: jax.Array, spec: GameSpec) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def _flat(transition: Transition, config: NetworkConfig) -> jax.Array:
+def _flat(transition: Transition, config: NetworkConfig, layout: Layout) -> jax.Array:
     """Everything side by side; the next observation enters as the change."""
-    now = as_float(transition.observation)
+    now = as_float(transition.observation, layout)
     parts = [now]
     if config.next_observation:
-        parts.append(as_float(transition.next_observation) - now)
+        parts.append(as_float(transition.next_observation, layout) - now)
     return jnp.concatenate([part.reshape(part.shape[0], -1) for part in parts], axis=-1)
 
 
@@ -102,10 +102,9 @@ def encoder(spec: GameSpec, config: NetworkConfig) -> Encoder:
     kind = resolve_kind(spec, config)
     if kind == "pixels":
         return lambda transition: transition.observation
-    base = _cells if kind == "cells" else _flat
 
     def encode(transition: Transition) -> jax.Array:
-        features = base(transition, config)
+        features = _cells(transition, config) if kind == "cells" else _flat(transition, config, spec.observation.layout)
         if config.action:
             features = jnp.concatenate([features, action_features(transition.action, spec)], axis=-1)
         return features

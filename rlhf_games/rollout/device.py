@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_games.core.agent import Agent, PyTree, Rollout
-from rlhf_games.core.game import DeviceGame, TimeStep
+from rlhf_games.core.game import DeviceGame, TimeStep, seats_out
 from rlhf_games.core.keys import step_key
 
 _PAID_TOGETHER = 1024
@@ -157,20 +157,31 @@ def unroll(
         after = timestep_of(state)
         transition = Transition(before.observation, action, after.observation, after.reward)
         terminated, truncated = (jnp.zeros_like(after.terminated),) * 2 if hide_ends else (after.terminated, after.truncated)
-        bootstrap = _bootstrap(agent, agent_params, after.observation, truncated)
+        out, waits = out_and_waiting(after, hide_ends)
+        bootstrap = jnp.where(out, 0.0, _bootstrap(agent, agent_params, after.observation, truncated))
         earned, taken = lanes.episode_return + after.reward, lanes.t + 1
         extras = jax.tree.map(lambda x: x.reshape(*seats, *x.shape[1:]), chosen.extras)
         learned_from = (terminated, truncated, before.legal_action_mask, before.acting, extras, bootstrap)
+        last = (out, waits)
         played = (after.terminated, after.truncated, lanes.seed, earned, taken)
         lanes = lanes._replace(state=state, t=taken, episode_return=earned)
-        return _restart(game, lanes, after.terminated | after.truncated), (transition, learned_from, played)
+        return _restart(game, lanes, after.terminated | after.truncated), (transition, learned_from, last, played)
 
     act_key, reward_key = jax.random.split(key)
-    lanes, (transitions, learned_from, played) = jax.lax.scan(step, lanes, jax.random.split(act_key, steps))
+    lanes, (transitions, learned_from, (out, waits), played) = jax.lax.scan(step, lanes, jax.random.split(act_key, steps))
     reward = _paid(reward_function, reward_params, transitions, reward_key)
     seen = (transitions.observation, transitions.action, reward)
-    rollout = Rollout(*(*seen, *learned_from, timestep_of(lanes.state).observation))
+    now = timestep_of(lanes.state)
+    if hide_ends:  # the rollout goes on into the episode that began
+        waits = waits.at[-1].set(~now.acting)
+    rollout = Rollout(*(*seen, *learned_from, now.observation, out, waits))
     return lanes, rollout, Played(*(transitions.reward, *played, transitions.next_observation if keep_next else None))
+
+
+def out_and_waiting(after: TimeStep[Any], hide_ends: bool) -> tuple[Any, Any]:
+    """``[..., P]`` twice: who is out as far as the learner may know, and who waits."""
+    out = after.acting & ~after.acting if hide_ends else seats_out(after)
+    return out, ~after.acting & ~out
 
 
 def _paid(reward_function: RewardFunction, params: PyTree, transitions: Transition, key: jax.Array) -> jax.Array:

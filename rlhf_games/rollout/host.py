@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.agent import Action, Agent, PyTree, Rollout
 from rlhf_games.core.game import HostGame, TimeStep
+from rlhf_games.rollout.device import out_and_waiting
 from rlhf_games.rollout.host_lanes import Episode, Lanes
 
 EpisodeEnds: TypeAlias = Literal["visible", "hidden"]
@@ -93,6 +94,8 @@ class _Step(NamedTuple):
     acting: NDArray[np.bool_]
     extras: PyTree
     bootstrap: NDArray[np.float32]
+    out: NDArray[np.bool_]
+    waits: NDArray[np.bool_]
 
 
 class HostCollector:
@@ -194,9 +197,10 @@ class HostCollector:
             take.last[t, half.first + int(lane)] = np.array(after.observation[lane])
         seats = before.acting.shape
         kept = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*seats, *leaf.shape[1:]), extras)
+        out, waits = out_and_waiting(after, self._hidden)
         step = _Step(
             action, np.asarray(after.reward, np.float32), after.terminated, after.truncated, seed, before.legal_action_mask, before.acting,
-            kept, self._bootstrap(params, after, seats),
+            kept, np.where(out, np.float32(0), self._bootstrap(params, after, seats)), out, waits,
         )  # fmt: skip
         take.steps[index].append(step)
 
@@ -212,6 +216,8 @@ class HostCollector:
         whole: _Step = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *halves)
         none = np.zeros_like(whole.terminated)
         last: Any = np.concatenate([half.seen.observation for half in self._halves])
+        if self._hidden:  # the rollout goes on into the episodes that began
+            whole.waits[-1] = ~np.concatenate([half.seen.acting for half in self._halves])
         seen: Any = take.observation
         kept: Any = whole if not self._hidden else whole._replace(terminated=none, truncated=none.copy())
         rollout = Rollout(
@@ -225,6 +231,8 @@ class HostCollector:
             extras=kept.extras,
             bootstrap=kept.bootstrap,
             last_observation=last,
+            out=kept.out,
+            waits=kept.waits,
         )
         played = HostPlayed(whole.reward, whole.terminated, whole.truncated, whole.seed)
         return HostExperience(rollout, played, take.episodes, take.last)

@@ -23,6 +23,8 @@ from rlhf_games.testing.play import choice_bounds
 from rlhf_games.testing.rule import Rule, demand
 
 _ROWS = 64
+_LESSON_DRAWS = 16
+"""How often each shown action is to be drawn."""
 _DRAWS, _DRAWS_OF_PIXELS = 4_096, 256
 """Actions drawn to compare frequencies with what ``explain`` says; convolutions over pixels are slow."""
 
@@ -111,6 +113,7 @@ class AgentSubject:
         truncated = (self.rng.random(shape[:2]) < 0.05) & ~terminated
         turn = self.rng.integers(0, self.spec.players, shape[:2])
         acting = (turn[..., None] == np.arange(self.spec.players)) | (not self.spec.turn_based)
+        waits = np.concatenate([~acting[1:], acting[:1]]) & self.spec.turn_based
         return Rollout(
             observation=jnp.asarray(observation),
             action=chosen.action.reshape(*shape, *chosen.action.shape[1:]),
@@ -122,6 +125,8 @@ class AgentSubject:
             extras=jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), chosen.extras),
             bootstrap=jnp.asarray(self.rng.normal(size=shape) * truncated[..., None], jnp.float32),
             last_observation=jnp.asarray(self.observations(*shape[1:])),
+            out=jnp.zeros(shape, bool),
+            waits=jnp.asarray(waits),
         )
 
     @cached_property
@@ -278,13 +283,14 @@ def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
         return
     observation, _ = subject.rows
     shown = jnp.zeros((_ROWS, *space.shape), jnp.int32)
+    legal = jnp.ones((_ROWS, space.n), bool)
     padded = Lessons(
         jnp.concatenate([observation, observation]),
         jnp.concatenate([shown, shown + 1]),
-        jnp.concatenate([jnp.ones(_ROWS), jnp.zeros(_ROWS)]).astype(jnp.float32),
+        jnp.concatenate([jnp.full(_ROWS, _LESSON_DRAWS), jnp.zeros(_ROWS)]).astype(jnp.float32),
+        jnp.concatenate([legal, legal]),
     )
-    state, _ = jax.jit(subject.agent.imitate)(subject.state, padded, jax.random.key(subject.seed + 11))
-    legal = jnp.ones((_ROWS, space.n), bool)
+    state, _ = jax.jit(subject.agent.imitate)(subject.state, padded, jax.random.key(subject.seed + 11), jnp.float32(0.25))
     before, after = (
         np.asarray(subject.explain(params, observation, legal).probabilities) for params in (subject.params, subject.agent.params(state))
     )
@@ -294,7 +300,7 @@ def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
 
 
 def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
-    """What a seat that does not act is said to have chosen must not be learned from."""
+    """What a seat that does not act is said to have chosen, or to be worth, must not be learned from."""
     if not subject.spec.turn_based or subject.spec.players < 2:
         return
     rollout = subject.rollout
@@ -307,8 +313,11 @@ def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
         return jnp.where(acting, mine, strange.reshape(mine.shape))
 
     changed = rollout._replace(action=replace(rollout.action, other.action), extras=jax.tree.map(replace, rollout.extras, other.extras))
+    waits = rollout.waits[-1].reshape(rollout.waits.shape[1:] + (1,) * (rollout.last_observation.ndim - 2))
+    strange = jnp.asarray(subject.observations(*rollout.waits.shape[1:]))
+    changed = changed._replace(last_observation=jnp.where(waits, strange, rollout.last_observation))
     text = _first_change(subject.updates[0][0], subject.learn(changed)[0])
-    assert not text, f"what waiting seats are said to have chosen changes what is learned: {text}"
+    assert not text, f"what waiting seats are said to have chosen, or see at the end, changes what is learned: {text}"
 
 
 def _first_change(one: Any, other: Any) -> str:
@@ -347,7 +356,7 @@ AGENT_RULES: tuple[Rule[AgentSubject], ...] = (
     Rule("update", "update compiles, keeps the state's structure and dtypes, and reports finite numbers", _update_keeps_structure),
     Rule("learns", "update changes the parameters", _update_learns),
     Rule("reproducible", "the same update with the same key gives the same state", _update_is_reproducible),
-    Rule("waiting", "what seats that do not act are said to choose is not learned from", _waiting_seats_do_not_matter),
+    Rule("waiting", "what seats that do not act are said to choose, or see at the end, is not learned from", _waiting_seats_do_not_matter),
     Rule("imitate", "an agent that can imitate takes shown actions more often", _imitation_makes_the_shown_likelier),
 )
 """Every rule of the contract."""

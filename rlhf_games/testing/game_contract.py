@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.game import DeviceGame, Game, Session, TimeStep
+from rlhf_games.core.game import DeviceGame, Game, Session, TimeStep, seats_out
 from rlhf_games.core.keys import step_key
 from rlhf_games.core.spaces import Box, Discrete
 from rlhf_games.testing.play import (
@@ -145,10 +145,14 @@ def _arrays_are_right(subject: GameSubject) -> None:
         "truncated": ((), "bool"),
         "legal_action_mask": ((spec.players, spec.actions.n), "bool"),
         "acting": ((spec.players,), "bool"),
+        "out": ((spec.players,), "bool"),
     }
     for episode, t, timestep in _moments(subject):
         where = f"at step {t} of seed {episode.seed}"
         for name, value in zip(TimeStep._fields, timestep, strict=True):
+            if name == "out" and value is None:
+                continue
+            assert value is not None, f"{where} {name} is missing"
             shape, dtype = expected[name]
             assert (value.shape, str(value.dtype)) == (shape, dtype), f"{where} {name} is {value.dtype}{value.shape}, not {dtype}{shape}"
         assert np.isfinite(timestep.reward).all(), f"{where} reward is {timestep.reward}"
@@ -186,13 +190,26 @@ def _masks_allow_something(subject: GameSubject) -> None:
         if spec.turn_based:
             assert acting == 1, f"{where} {acting} seats act in a turn-based game"
         else:
-            assert acting == spec.players, f"{where} {acting} of {spec.players} seats act in a simultaneous game"
+            missing = int((~timestep.acting & ~seats_out(timestep)).sum())
+            assert not missing, f"{where} {missing} of {spec.players} seats neither act nor are out in a simultaneous game"
         for seat in np.flatnonzero(timestep.acting):
             for start, end in choice_bounds(spec.actions):
                 legal = timestep.legal_action_mask[seat, start:end]
                 assert legal.any(), f"{where} seat {seat} acts but has no legal action in [{start}, {end})"
         if isinstance(spec.actions, Box):
             assert timestep.legal_action_mask.all(), f"{where} a box has no illegal actions, but the mask says so"
+
+
+def _out_is_for_good(subject: GameSubject) -> None:
+    for episode in (*subject.episodes, *subject.batch.episodes):
+        gone = np.zeros(subject.game.spec.players, bool)
+        for t, timestep in enumerate(episode.steps):
+            where, out = f"at step {t} of seed {episode.seed}", seats_out(timestep)
+            for what, broken in (("acts, but is out", out & timestep.acting), ("was out and is not any more", gone & ~out)):
+                assert not broken.any(), f"{where} seat {int(np.argmax(broken))} {what}"
+            late = gone & (timestep.reward != 0)
+            assert not late.any(), f"{where} seat {int(np.argmax(late))} earns {timestep.reward[late][0]}, but was out before"
+            gone = out
 
 
 def _one_kind_of_end(subject: GameSubject) -> None:
@@ -337,6 +354,7 @@ GAME_RULES: tuple[Rule[GameSubject], ...] = (
     Rule("regions", "each channel of a grid is 0 outside the region where it is said to be", _regions_hold),
     Rule("start", "an episode starts with reward 0 and is not over", _starts_are_fresh),
     Rule("masks", "who acts fits the kind of game, and has at least one legal action", _masks_allow_something),
+    Rule("out", "a seat that is out does not act, earns nothing more, and stays out until the episode ends", _out_is_for_good),
     Rule("determinism", "the same seed and actions play the same game", _same_seed_same_game),
     Rule("seeds", "another seed plays another game (unless the game is deterministic)", _seeds_matter),
     Rule("options", "options survive JSON, and name and options make the same game again", _options_rebuild),

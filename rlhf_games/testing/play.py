@@ -83,7 +83,8 @@ def play(game: Game, seed: int, limit: int, actions: Iterable[NDArray[Any]] | No
 
 def snapshot(timestep: TimeStep[Any]) -> HostStep:
     """A copy that no later step can change."""
-    return TimeStep(*(np.array(entry) for entry in timestep))
+    copied: HostStep = jax.tree.map(np.array, timestep)
+    return copied
 
 
 def difference(expected: TimeStep[Any], found: TimeStep[Any]) -> str:
@@ -193,4 +194,5 @@ def _disturbed(before: HostStep, after: HostStep, over: NDArray[np.bool_]) -> li
 
 def _game(timestep: HostStep, i: int) -> HostStep:
     """Game ``i`` of a batch, copied."""
-    return TimeStep(*(np.array(entry[i]) for entry in timestep))
+    one: HostStep = jax.tree.map(lambda entry: np.array(entry[i]), timestep)
+    return one

@@ -54,7 +54,7 @@ def test_contract(spec: GameSpec) -> None:
     """Every action space, every layout, one and two seats, in turn and at once."""
     image = spec.observation.layout == "image"
     config: dict[str, Any] = {"hidden": [16], "minibatches": 2 if image else 4, "epochs": 1 if image else 2}
-    if image:  # convolutions over pixels are slow: the default would imitate 4,096 pictures
+    if image:  # convolutions over pixels are slow: the contract's lessons are 1,024 pictures
         config |= {"imitation_steps": 8, "imitation_batch": 16}
     check_agent(load_agent("ppo", config), spec, steps=4 if image else 16, games=4 if image else 8)
 

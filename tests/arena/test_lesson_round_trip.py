@@ -51,9 +51,9 @@ class Learner:
         for taken in self._world.store.replay(segment.replay_id).actions[: segment.start]:
             session.step(taken)
         seen = jnp.asarray(session.timestep.observation[lesson.clip.seat][None])
-        lessons = Lessons(seen, jnp.asarray([action], jnp.int32), jnp.ones(1, jnp.float32))
-        after, _ = self._agent.imitate(self._state, lessons, jax.random.key(1))
         legal = jnp.ones((1, 4), bool)
+        lessons = Lessons(seen, jnp.asarray([action], jnp.int32), jnp.ones(1, jnp.float32), legal)
+        after, _ = self._agent.imitate(self._state, lessons, jax.random.key(1), jnp.float32(0.0))
         told = [np.asarray(self._agent.explain(self._agent.params(state), seen, legal).probabilities)[0] for state in (self._state, after)]
         return float(told[1][action] - told[0][action])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,13 +13,18 @@ import pytest
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.films import play
 from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.trainer import compiled_imitation
 from rlhf_games.feedback.answers import Advice, AnswerValue, Demonstration
-from rlhf_games.feedback.store import AnswerDraft
+from rlhf_games.feedback.store import AnswerDraft, Store
+from rlhf_games.replay.reader import ClipReader
+from rlhf_games.replay.recorder import SessionRecorder
+from rlhf_games.replay.replay import Replay
 from rlhf_games.replay.simulate import simulate
+from rlhf_games.workspace import load_game
 
 from .tiny import tiny
 
@@ -47,13 +53,16 @@ def test_lessons_show_what_the_agent_saw(make_loop: MakeLoop) -> None:
     replay = loop.store.replay(replay_id)
     say(loop, Advice(1 - int(replay.actions[2, 0])), replay_id, 2)
     say(loop, Demonstration(3), replay_id, 4)
-    book = LessonBook(loop.store, loop.asker.reader)
+    book = LessonBook(loop.store, loop.asker.reader, 100)
     assert book.poll()
-    lessons = book.arrays()
-    assert len(book) == 4 == int(jnp.sum(lessons.weight))
+    lessons = book.due()
+    assert lessons is not None
+    assert len(book) == 4 == int(jnp.sum(lessons.weight > 0))
     assert lessons.action[:4].tolist() == [1 - int(replay.actions[2, 0]), *replay.actions[4:7, 0].tolist()]
     assert np.array_equal(lessons.observation[:4], seen(loop, replay_id)[[2, 4, 5, 6]])
-    assert book.arrays() is lessons, "nothing is read again while nothing changes"
+    again = book.due()
+    assert again is not None
+    assert again.observation is lessons.observation, "nothing is read again while nothing changes"
 
 
 @pytest.mark.parametrize("action", [0, 1])
@@ -70,7 +79,7 @@ def test_the_advised_action_becomes_likelier_and_undo_takes_it_back(make_loop: M
     say(loop, Advice(action), replay_id, 3)
     metrics = loop.step()
     assert metrics is not None
-    assert metrics["imitation/steps"] == 1.0
+    assert metrics["imitation/lessons"] == 1.0
     assert likely() > before
     (advice,) = loop.store.answers(kinds=["advice"]).answers
     loop.store.retract(advice.id, "ann")
@@ -80,19 +89,19 @@ def test_the_advised_action_becomes_likelier_and_undo_takes_it_back(make_loop: M
 
 
 def test_demonstrations_alone_teach_the_game(make_loop: MakeLoop) -> None:
-    """A budget of no questions at all: behavioural cloning of right actions."""
-    shown = make_loop(tiny(), "shown")
-    replay_id = played(shown)
-    replay = shown.store.replay(replay_id)
-    observation = seen(shown, replay_id)
+    """A budget of no questions at all: behavioural cloning of right actions, 160 of them."""
     experiment: Experiment = tiny(feedback__budget=0, iterations=12, steps=64)
-    loop = make_loop(experiment, "taught")
-    loop.store.add_replays([replay])
-    for step in range(replay.length):
-        say(loop, Advice(int(observation[step, 0] > 0)), replay_id, step)  # the game's rule: match the coin
+    loop = make_loop(experiment)
+    agent, game = loop.trainer.agent, loop.trainer.game  # type: ignore[attr-defined]
+    replays = play(game, agent, loop.trainer.policy(loop.state.learner), range(20), 8)
+    for replay_id in loop.store.add_replays(replays):
+        for step, sight in enumerate(seen(loop, replay_id)[:8]):
+            say(loop, Advice(int(sight[0] > 0)), replay_id, step)  # the game's rule: match the coin
     untaught = loop.trainer.evaluate(loop.state.learner, 1, 32).returns.mean()
     for _ in range(experiment.iterations):
-        loop.step()
+        metrics = loop.step()
+        assert metrics is not None
+        assert metrics["imitation/kl"] <= 0.1
     assert untaught < 4.0
     assert loop.trainer.evaluate(loop.state.learner, 1, 32).returns.mean() > 6.0, "eight coins, at most 8"
 
@@ -116,3 +125,84 @@ def test_an_agent_that_cannot_imitate_says_so(make_loop: MakeLoop, monkeypatch: 
     monkeypatch.setattr(loop.trainer, "_imitate", compiled_imitation(Stubborn()))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="cannot imitate"):
         loop.step()
+
+
+def test_each_lesson_is_drawn_so_often_and_no_more(make_loop: MakeLoop) -> None:
+    loop = make_loop(tiny())
+    replay_id = played(loop)
+    say(loop, Advice(1), replay_id, 2)
+    book = LessonBook(loop.store, loop.asker.reader, 100)
+
+    def weights() -> list[float]:
+        book.poll()
+        due = book.due()
+        return [] if due is None else [float(weight) for weight in due.weight if weight]
+
+    assert weights() == [50.0]
+    assert weights() == [50.0], "nothing was drawn yet"
+    book.imitated(64.0)  # one batch
+    assert weights() == [18.0]
+    say(loop, Demonstration(2), replay_id, 4)
+    assert weights() == [18.0, 50.0, 50.0]
+    book.imitated(59.0)  # half of the 118
+    assert weights() == [13.5, 37.5, 37.5]
+    again = LessonBook(loop.store, loop.asker.reader, 100)
+    again.restore(book.state())
+    again.poll()
+    assert again.due() is not None
+    assert again.due(new=True) is None, "both were imitated before"
+    again.due()
+    again.imitated(1000.0)
+    assert again.due() is None
+
+
+def test_after_the_last_update_only_what_is_new_is_imitated(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = make_loop(tiny(feedback__budget=8, iterations=2, steps=128, model__trust=100.0))
+    replay_id = played(loop)
+    say(loop, Advice(1), replay_id, 3)
+    drawn = []
+    imitate = loop.trainer.imitate
+
+    def counted(learner: Any, lessons: Any, progress: float) -> Any:
+        drawn.append((float(lessons.weight.sum()), progress))
+        return imitate(learner, lessons, progress)
+
+    def train() -> dict[str, float]:
+        say(loop, Advice(0), replay_id, 5)  # while the agent learns for the last time
+        return {}
+
+    monkeypatch.setattr(loop.trainer, "imitate", counted)
+    monkeypatch.setattr(loop, "_train", train)
+    loop.step()
+    assert drawn == [(128.0, 0.5), (256.0, 0.5)], "half of 256 before the updates; then all of the new one"
+    assert sorted(loop.checkpoint()[1]["imitated"].values()) == [128.0, 256.0]
+
+
+def test_lessons_of_a_board_carry_its_legal_moves(tmp_path: Path) -> None:
+    game = load_game("board/tic_tac_toe", {})
+    replay = play_episode(game, 3)
+    store = Store.open(tmp_path / "board.sqlite")
+    (replay_id,) = store.add_replays([replay])
+    mover = int(np.argmax(game.open(3).timestep.acting))
+    first, third = (int(replay.actions[t, mover]) for t in (0, 2))
+    for step, action in ((0, first), (2, third), (2, first)):  # the last is taken: that advice cannot be meant
+        store.post_answers([AnswerDraft("ann", Advice(action, mover), 1.0, 2.0, str(uuid.uuid4()), replay_id=replay_id, step=step)])
+    book = LessonBook(store, ClipReader(game, store.replay), 10)
+    book.poll()
+    due = book.due()
+    assert due is not None
+    assert due.weight[:4].tolist() == [5.0, 5.0, 0.0, 0.0]
+    taken = {first, int(replay.actions[1, 1 - mover])}
+    assert due.legal_action_mask[0].tolist() == [True] * 9
+    assert due.legal_action_mask[1].tolist() == [cell not in taken for cell in range(9)]
+    store.close()
+
+
+def play_episode(game: Any, seed: int) -> Replay:
+    """Both seats take the first free cell from the end."""
+    session = game.open(seed)
+    recorder = SessionRecorder(session, seed, player=("a", "b"))
+    seen = session.timestep
+    while not seen.terminated:
+        seen = recorder.step(np.array([8 - int(np.argmax(mask[::-1])) for mask in seen.legal_action_mask], np.int32))
+    return recorder.replay()

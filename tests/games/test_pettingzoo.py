@@ -119,6 +119,8 @@ def test_a_seat_that_is_out_no_longer_acts() -> None:
         if seen.terminated:
             break
         alone += int(seen.acting.sum() == 1)
+        assert seen.out is not None
+        np.testing.assert_array_equal(seen.out, ~seen.acting)
         assert not seen.reward[~seen.acting].any() or alone == 1
     assert seen.terminated
     assert not seen.truncated

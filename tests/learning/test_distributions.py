@@ -37,6 +37,22 @@ def test_categorical_by_hand() -> None:
     np.testing.assert_allclose(head.entropy(outputs, legal), by_hand, rtol=1e-6)
 
 
+def test_divergences_by_hand() -> None:
+    # From (1/4, 3/4) to (1/2, 1/2): 1/4 log(1/2) + 3/4 log(3/2); the third action is illegal and counts nothing.
+    one, other = jnp.log(jnp.array([[1.0, 3.0, 9.0]])), jnp.log(jnp.array([[2.0, 2.0, 1.0]]))
+    by_hand = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    legal = jnp.array([[True, True, False]])
+    np.testing.assert_allclose(Categorical(3).kl(one, other, legal), [by_hand], rtol=1e-5)
+    np.testing.assert_array_equal(Categorical(3).kl(one, one, legal), [0.0])
+    # Two choices: the same once more beside one that does not change.
+    twice = MultiCategorical((2, 1)).kl(one, other, jnp.ones((1, 3), bool))
+    np.testing.assert_allclose(twice, [by_hand], rtol=1e-5)
+    # Normal(0.5, e^-0.5) to Normal(0, e^-1): log(σ2/σ1) + (σ1² + (μ1 - μ2)²) / (2 σ2²) - 1/2 = -0.5 + (e^-1 + 0.25) / (2 e^-2) - 0.5.
+    box = Gaussian(Box((1,), (-1.0,), (1.0,)))
+    found = box.kl(jnp.array([[0.5, 0.0]]), jnp.array([[0.0, -0.5]]), jnp.ones((1, 1), bool))
+    np.testing.assert_allclose(found, [-1.0 + (math.exp(-1) + 0.25) / (2 * math.exp(-2))], rtol=1e-5)
+
+
 def test_categorical_draws_as_often_as_it_says_and_never_what_is_illegal() -> None:
     head, outputs, legal = Categorical(4), repeat([0.0, 1.0, 30.0, 2.0], DRAWS), repeat([True, True, False, True], DRAWS)
     sample = head.sample(outputs, legal, jax.random.key(0))

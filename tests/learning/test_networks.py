@@ -12,14 +12,44 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from rlhf_games.core.spaces import Layout, Observation
+from rlhf_games.core.game import GameSpec
+from rlhf_games.core.spaces import Discrete, Layout, Observation
 from rlhf_games.learning.networks import MLP, DenseBody, GridCNN, as_float, live_entries, orthogonal, torso
+from rlhf_games.reward.networks import NetworkConfig, encoder
+from rlhf_games.rollout.device import Transition
 
 
 def test_pixels_are_scaled_and_nothing_else() -> None:
-    np.testing.assert_allclose(as_float(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1])
-    np.testing.assert_allclose(as_float(jnp.array([False, True])), [0, 1])
-    np.testing.assert_allclose(as_float(jnp.array([-3.0, 300.0])), [-3, 300])
+    whole = jnp.array([0, 51, 255], jnp.uint8)
+    np.testing.assert_allclose(as_float(whole, "image"), [0, 0.2, 1])
+    np.testing.assert_allclose(as_float(whole, "vector"), [0, 51, 255])
+    np.testing.assert_allclose(as_float(whole, "grid"), [0, 51, 255])
+    np.testing.assert_allclose(as_float(jnp.array([False, True]), "grid"), [0, 1])
+    np.testing.assert_allclose(as_float(jnp.array([-3.0, 300.0]), "vector"), [-3, 300])
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "kind"),
+    [("vector", (5,), "auto"), ("grid", (4, 5, 2), "mlp"), ("grid", (4, 5, 2), "cnn"), ("image", (20, 20, 1), "mlp")],
+)
+def test_only_an_image_is_of_pixels(layout: Layout, shape: tuple[int, ...], kind: str) -> None:
+    """What is one-hot in uint8 looks as it does in float32; the pixels of an image look as they do in [0, 1]."""
+    body = torso(Observation(shape, "uint8", layout), kind, (8,), "tanh", rngs=nnx.Rngs(0))
+    seen = np.random.default_rng(0).integers(0, 2, (3, *shape)).astype(np.uint8)
+    scale = 255.0 if layout == "image" else 1.0
+    np.testing.assert_allclose(body(jnp.asarray(seen)), body(jnp.asarray(seen / scale, jnp.float32)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("vector", (5,)), ("grid", (4, 5, 2))])
+def test_reward_models_read_them_alike(layout: Layout, shape: tuple[int, ...]) -> None:
+    spec = GameSpec("test/cards", "1", 1, Observation(shape, "uint8", layout), Discrete(("a", "b")), 1.0, False, "Made up.")
+    rows = np.random.default_rng(0).integers(0, 2, (2, 3, *shape)).astype(np.uint8)
+    now, after = (jnp.asarray(row) for row in rows)
+    encode, rest = encoder(spec, NetworkConfig()), (jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.float32))
+    whole = encode(Transition(now, rest[0], after, rest[1]))
+    floating = encode(Transition(now.astype(jnp.float32), rest[0], after.astype(jnp.float32), rest[1]))
+    np.testing.assert_allclose(whole, floating, rtol=1e-6)
+    assert float(jnp.max(whole)) >= 1.0
 
 
 @pytest.mark.parametrize(

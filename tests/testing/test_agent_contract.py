@@ -137,7 +137,7 @@ class Eavesdropper(Linear):
 class Contrary(Linear):
     """Unlearns what it is shown, and minds what only fills up."""
 
-    def imitate(self, state: Any, lessons: Any, key: Any) -> Any:
+    def imitate(self, state: Any, lessons: Any, key: Any, progress: Any) -> Any:
         def loss(w: Any) -> Any:
             legal = jnp.ones((len(lessons.weight), self.width), bool)
             log_prob = jax.nn.log_softmax(self.logits({**state, "w": w}, lessons.observation, legal))

@@ -164,6 +164,13 @@ BROKEN: list[tuple[str, str, type[Walk]]] = [
     ("start", "starts with reward [1.]", stepping(lambda t: t._replace(reward=t.reward * 0 + 1))),
     ("masks", "has no legal action", stepping(lambda t: t._replace(legal_action_mask=t.legal_action_mask & False))),
     ("masks", "0 seats act", stepping(lambda t: t._replace(acting=t.acting & False))),
+    ("out", "seat 0 acts, but is out", stepping(lambda t: t._replace(out=t.acting))),
+    (
+        "out",
+        "seat 0 earns 1.0, but was out before",
+        stepping(lambda t: t._replace(out=t.acting | True, acting=t.acting & False, reward=t.reward * 0 + 1)),
+    ),
+    ("arrays", "out is int32(1,)", stepping(lambda t: t._replace(out=t.acting.astype(jnp.int32)))),
     ("ends", "both terminated and truncated", stepping(lambda t: t._replace(truncated=t.terminated))),
     ("determinism", "goes another way the second time", Restless),
     ("batch", "goes another way in a session", Apart),

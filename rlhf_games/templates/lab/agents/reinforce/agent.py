@@ -16,7 +16,7 @@ from rlhf_games.core.promotion import third_party
 from rlhf_games.core.spaces import Observation
 from rlhf_games.learning.distributions import Head, head_for
 from rlhf_games.learning.networks import torso
-from rlhf_games.learning.returns import generalized_advantages
+from rlhf_games.learning.returns import rollout_advantages
 
 
 @dataclass(frozen=True)
@@ -120,21 +120,14 @@ class Reinforce:
 
     def _loss(self, params: PyTree, rollout: Rollout) -> tuple[jax.Array, dict[str, jax.Array]]:
         """``-Σ log π(a|s) (G - b(s))`` over the decisions that were taken, and the baseline's error."""
-        goal = generalized_advantages(
-            rollout.reward,
-            rollout.extras.value,
-            self.value(params, _rows(rollout.last_observation, 2)).reshape(rollout.reward.shape[1:]),
-            jnp.broadcast_to((rollout.terminated | rollout.truncated)[..., None], rollout.reward.shape),
-            rollout.bootstrap,
-            rollout.acting,
-            discount=self.config.discount,
-            trace=1.0,  # the whole return, as REINFORCE has it
-        )
+        last = self.value(params, _rows(rollout.last_observation, 2)).reshape(rollout.reward.shape[1:])
+        whole = 1.0  # λ: the whole return, as REINFORCE has it
+        goal = rollout_advantages(rollout, rollout.extras.value, last, discount=self.config.discount, trace=whole)
         advantage, target = jax.lax.stop_gradient((_rows(goal.advantage, 3), _rows(goal.target, 3)))
         legal = _rows(rollout.legal_action_mask, 3)
         outputs, value = self._apply(params, _rows(rollout.observation, 3))
-        weight = _rows(rollout.acting, 3).astype(jnp.float32)
-        weight = weight / jnp.sum(weight)
+        weight = _rows(goal.counts, 3).astype(jnp.float32)
+        weight = weight / jnp.maximum(jnp.sum(weight), 1.0)
         policy = -jnp.sum(weight * advantage * self.head.log_prob(outputs, legal, _rows(rollout.extras.raw, 3)))
         error = jnp.sum(weight * jnp.square(value - target))
         entropy = jnp.sum(weight * self.head.entropy(outputs, legal))
