@@ -13,6 +13,7 @@ import numpy as np
 from rlhf_games.config import from_mapping, to_mapping
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.changes import differences
 from rlhf_games.experiment.rundir import RunDirectory, read_object
 from rlhf_games.experiment.runner import Interruption, Report, create_run, execute
 from rlhf_games.experiment.spec import Experiment
@@ -20,7 +21,6 @@ from rlhf_games.files import is_folder_name, write_atomically
 
 TRUE = "true"
 """Name of the arm that ratios are taken against."""
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def check_recorded(study: Study, folder: Path) -> int:
         recorded = from_mapping(Experiment, RunDirectory.open(path).config, str(path / "config.json"))
         if recorded != experiment:
             raise UserError(
-                f"{path} holds a run of other settings than the study says now ({_differences(recorded, experiment)}); "
+                f"{path} holds a run of other settings than the study says now ({differences(recorded, experiment)}); "
                 "use another folder, or delete that one"
             )
     return found
@@ -169,22 +169,6 @@ def run_path(folder: Path, cell: Cell) -> Path:
 def random_path(folder: Path, game: str) -> Path:
     """The file with the untrained policy's score in a game."""
     return folder / game / "random.json"
-
-
-def _differences(recorded: Experiment, wanted: Experiment) -> str:
-    """The first few settings that differ: ``feedback.budget was 700, is 1400``."""
-    old, new = _flat(to_mapping(recorded)), _flat(to_mapping(wanted))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    words = [f"{key} was {old.get(key, 'not set')}, is {new.get(key, 'not set')}" for key in keys[:_SHOWN]]
-    return ", ".join(words) + (f", and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
-    return found
 
 
 def _run_folder(study: Study, cell: Cell, folder: Path) -> RunDirectory:
