@@ -25,6 +25,17 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
     sync_folder(final.parent)
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether ``name`` names one folder inside another: printable, no separator, neither hidden nor ``..``, at most 100 bytes."""
+    return (
+        name.isprintable()
+        and name == name.strip()
+        and not name.startswith(".")
+        and not {*name} & {*"/\\"}
+        and 0 < len(name.encode()) <= 100
+    )
+
+
 def umask() -> int:
     """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0)

@@ -78,6 +78,9 @@ class Resume:
     """Your name, as your answers will carry it, where a person is the teacher; remembered. The first time, the window asks."""
     no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Where a person is the teacher: open no window; answer from other processes (rlhf-games judge RUN)."""
+    back_to: int | None = None
+    """Go on from this older checkpoint (its number is that of an iteration) instead of the newest, which may be damaged. What was learned
+    after it is removed and done again; answers stay."""
 
     def run(self) -> int:
         """Executes what is left."""
@@ -93,7 +96,7 @@ class Resume:
             check_display()
         if folder.status.state != "finished":
             _announce(experiment, folder.path / "config.json", folder)
-        return _execute(folder, window_for=self.annotator if with_window else None)
+        return _execute(folder, window_for=self.annotator if with_window else None, back_to=self.back_to)
 
 
 def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
@@ -118,24 +121,24 @@ def _recorded(source: str) -> str:
         return source if "://" in source else str(Path(source).expanduser().resolve())
 
 
-def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None) -> int:
+def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None, back_to: int | None = None) -> int:
     """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
     from rich.console import Console
 
     from rlhf_games.cli.progress import run_progress
     from rlhf_games.cli.window import open_window
+    from rlhf_games.experiment.resuming import make_ready
     from rlhf_games.experiment.runner import Interruption, execute, experiment_of
-    from rlhf_games.feedback.store import Store
 
     window = None
     experiment = experiment_of(folder)
     with run_progress(experiment) as progress:
         if window_for is not None:
-            Store.open(folder.store_path).close()  # the window must find it
+            make_ready(folder, experiment, back_to)  # the window must find a store
             window = open_window(folder.path, window_for, progress.say, experiment.feedback.kind)
         interruption = Interruption(progress.say)
         with interruption.listening():
-            summary = execute(folder, progress, interruption, bench)
+            summary = execute(folder, progress, interruption, bench, back_to)
     console = Console()
     if window is not None:
         window.leave()

@@ -10,7 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.drawing import LIGHT, SIZE, Floats, Theme, canvas, cycle
+from rlhf_games.experiment.drawing import LIGHT, SIZE, Theme, canvas, cycle
+from rlhf_games.experiment.statistics import Floats
 
 
 def calibration(predicted: ArrayLike, outcome: ArrayLike, bins: int = 10) -> tuple[Floats, Floats, Floats, float]:

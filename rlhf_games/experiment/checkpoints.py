@@ -1,11 +1,16 @@
 """Learner states on disk, written by orbax: whole or not at all, the last few kept.
 
 Leaves are stored flat, in the tree's order, each with its path; restoring needs a tree of the same form (``like``). Random keys are
-stored as their data.
+stored as their data. Beside them stands a digest of every value, so that a damaged checkpoint is never taken for a whole one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +22,13 @@ import orbax.checkpoint as ocp
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.errors import UserError
 from rlhf_games.published.leaves import flatten, stored, unflatten
+
+_BEFORE_DIGESTS = {"paths", "empty", "extra"}
+"""What checkpoints of earlier versions keep beside the leaves."""
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint cannot be read, or holds other values than were saved."""
 
 
 class Checkpoints:
@@ -62,7 +74,8 @@ class Checkpoints:
         arrays = {str(i): stored(leaf) for i, leaf in enumerate(leaves)}
         whole = {name: array for name, array in arrays.items() if array.size}  # the file format has no empty arrays
         empty = {name: [list(array.shape), array.dtype.name] for name, array in arrays.items() if not array.size}
-        about = {"paths": paths, "empty": empty, "extra": extra or {}}
+        about: dict[str, Any] = {"paths": paths, "empty": empty, "extra": extra or {}, "leaves": _digest_of_leaves(arrays)}
+        about["digest"] = _digest(about)
         items: dict[str, Any] = {"about": ocp.args.JsonSave(about)}
         if whole:
             items["leaves"] = ocp.args.PyTreeSave(whole)
@@ -89,10 +102,10 @@ class Checkpoints:
           The tree and ``extra``.
 
         Raises:
-          UserError: there is no such checkpoint, it is damaged, or its form is not that of ``like``.
+          DamagedCheckpointError: it is damaged (one of an older version, without a digest: cannot be read).
+          UserError: there is no such checkpoint, or its form is not that of ``like``.
         """
-        if step not in (known := self.steps()):
-            raise UserError(f"{self.folder} has no checkpoint {step}; there are: {', '.join(map(str, known)) or 'none'}")
+        self._check_known(step)
         where = f"checkpoint {step} in {self.folder}"
         paths, _ = flatten(like)
         about, found = self._read(step, where)
@@ -101,6 +114,23 @@ class Checkpoints:
             raise UserError(f"{where} was saved by other settings or another version: its state differs at {', '.join(odd[:5])}")
         cure = "resume with the settings that the run was started with"
         return unflatten(like, [found[str(i)] for i in range(len(paths))], where, cure), about["extra"]
+
+    def extra(self, step: int) -> dict[str, Any]:
+        """What was saved beside the tree; raises as ``restore``, and does not look at the tree."""
+        self._check_known(step)
+        with _damage(f"checkpoint {step} in {self.folder}"):
+            found: dict[str, Any] = self._about(step)["extra"]
+        return found
+
+    def drop_after(self, step: int) -> None:
+        """Removes every checkpoint newer than ``step``, also damaged ones."""
+        for newer in [known for known in self.steps() if known > step]:
+            shutil.rmtree(self.folder / str(newer))
+        self._manager.reload()
+
+    def _check_known(self, step: int) -> None:
+        if step not in (known := self.steps()):
+            raise UserError(f"{self.folder} has no checkpoint {step}; there are: {', '.join(map(str, known)) or 'none'}")
 
     def close(self) -> None:
         """Lets go of orbax's threads."""
@@ -114,16 +144,47 @@ class Checkpoints:
 
     def _read(self, step: int, where: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
         """What was stored beside the leaves, and the leaves by their place in the tree."""
-        try:
-            about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        with _damage(where):
+            about = self._about(step)
             empty = {name: np.zeros(shape, jnp.dtype(kind)) for name, (shape, kind) in about["empty"].items()}
             names = {str(i) for i in range(len(about["paths"]))} - set(empty)
-            if not names:
-                return about, empty
-            kinds = dict.fromkeys(names, ocp.RestoreArgs(restore_type=np.ndarray))
-            args = ocp.args.PyTreeRestore(item=dict.fromkeys(names, 0), restore_args=kinds)
-            leaves = self._manager.restore(step, args=ocp.args.Composite(leaves=args)).leaves
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            cure = "restore an older one, or start the run anew"
-            raise UserError(f"{where} is damaged or was just removed ({type(error).__name__}: {error}); {cure}") from error
-        return about, {**empty, **leaves}
+            arrays = dict(empty)
+            if names:
+                kinds = dict.fromkeys(names, ocp.RestoreArgs(restore_type=np.ndarray))
+                args = ocp.args.PyTreeRestore(item=dict.fromkeys(names, 0), restore_args=kinds)
+                arrays |= self._manager.restore(step, args=ocp.args.Composite(leaves=args)).leaves
+            if "leaves" in about and about["leaves"] != _digest_of_leaves(arrays):
+                raise ValueError("it holds other values than were saved")
+        return about, arrays
+
+    def _about(self, step: int) -> dict[str, Any]:
+        """What was stored beside the leaves; raises ``ValueError`` where it is not what was saved."""
+        about: dict[str, Any] = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        if about.keys() != _BEFORE_DIGESTS and about.pop("digest", "") != _digest(about):
+            raise ValueError("it holds other values than were saved")
+        return about
+
+
+@contextmanager
+def _damage(where: str) -> Iterator[None]:
+    """Whatever goes wrong while reading is damage."""
+    try:
+        yield
+    except Exception as error:  # a flipped bit makes orbax and its libraries raise almost anything
+        text = str(error).partition("\n")[0][:200]
+        raise DamagedCheckpointError(f"{where} is damaged or was just removed ({type(error).__name__}: {text})") from error
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values."""
+    return hashlib.sha256(json.JSONEncoder(sort_keys=True).encode(about).encode()).hexdigest()
+
+
+def _digest_of_leaves(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """SHA-256 of name, type, shape and bytes of each array."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.name} {list(array.shape)} ".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()

@@ -85,12 +85,15 @@ class Outcome:
         """`normalised` mean return of a role."""
         return self.normalised(self.best(role).mean)
 
+    @property
+    def has_span(self) -> bool:
+        """Whether the true score taught enough to measure others by: three standard errors above random play."""
+        true = self.best("true")
+        return true.mean - self.random > max(3 * true.stderr, 1e-6 * max(1.0, abs(true.mean)))
+
     def normalised(self, value: float) -> float:
-        """0: like the untrained policy, 1: like the true score; NaN where those two do not differ."""
-        try:
-            return float(normalised_ratio(value, self.random, self.best("true").mean))
-        except UserError:
-            return math.nan
+        """0: like the untrained policy, 1: like the true score; NaN where the true score taught next to nothing (``has_span``)."""
+        return float(normalised_ratio(value, self.random, self.best("true").mean)) if self.has_span else math.nan
 
 
 def arms(experiment: Experiment, constants: Sequence[float] = CONSTANTS) -> list[Arm]:

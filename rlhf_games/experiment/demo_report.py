@@ -87,7 +87,7 @@ def conclusion(outcome: Outcome) -> str:
 
 def proves(outcome: Outcome) -> bool:
     """Whether the answers taught and the controls did not."""
-    return outcome.ratio("feedback") >= GOAL and not _leaks(outcome) and _yardstick(outcome)
+    return outcome.has_span and outcome.ratio("feedback") >= GOAL and not _leaks(outcome)
 
 
 def draw(outcome: Outcome, theme: figures.Theme) -> Any:
@@ -108,14 +108,8 @@ def _leaks(outcome: Outcome) -> bool:
     return max(outcome.ratio("constant"), outcome.ratio("random_labels")) > LEAK
 
 
-def _yardstick(outcome: Outcome) -> bool:
-    """Whether the true score taught enough to measure others by: three standard errors above random play."""
-    true = outcome.best("true")
-    return true.mean - outcome.random > 3 * true.stderr
-
-
 def _verdict(outcome: Outcome) -> str:
-    if not _yardstick(outcome):
+    if not outcome.has_span:
         return "But the score itself taught next to nothing in so few steps, so this run proves nothing: give it more steps."
     if _leaks(outcome):
         return "A reward that knows nothing got far too, so this run does not prove that the answers did it: try more seeds."

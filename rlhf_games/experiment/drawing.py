@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,9 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+from rlhf_games.experiment.statistics import Floats, mean_interval
 
 
 @dataclass(frozen=True)
@@ -82,21 +81,19 @@ def cycle(colours: tuple[str, ...], n: int) -> list[str]:
     return [colours[i % len(colours)] for i in range(n)]
 
 
-def mean_band(stack: Floats) -> tuple[Floats, Floats]:
-    """95 % bootstrap interval of the mean at each step: ``[R, T] → [T], [T]``."""
-    chosen = np.random.default_rng(0).integers(len(stack), size=(1000, len(stack)))
-    means = np.stack([stack[rows].mean(0) for rows in chosen])
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return low, high
+def mean_ends(runs: Floats) -> tuple[float, float] | None:
+    """Both ends of the 95 % t interval of the mean of runs ``[R]``; None for a single run."""
+    low, high = mean_interval(runs)
+    return (float(low), float(high)) if len(runs) > 1 else None
 
 
-def dots(axes: Axes, runs: Floats, height: float, colour: str, theme: Theme) -> float:
-    """One row: runs as dots, the mean as an upright bar, its bootstrap interval as a line. Returns how far right it reaches."""
-    low, high = mean_band(runs[:, None])
-    axes.plot([low[0], high[0]], [height, height], color=colour, linewidth=7, alpha=0.3, solid_capstyle="round", zorder=2)
+def dots(axes: Axes, runs: Floats, height: float, colour: str, theme: Theme, ends: tuple[float, float] | None) -> float:
+    """One row: runs as dots, the mean as an upright bar, its interval (where there is one) as a line. Returns how far right it reaches."""
+    if ends is not None:
+        axes.plot(ends, [height, height], color=colour, linewidth=7, alpha=0.3, solid_capstyle="round", zorder=2)
     axes.scatter(runs, np.full(len(runs), height), s=70, color=colour, alpha=0.75, edgecolor=theme.paper, linewidth=1, zorder=3)
     axes.plot([runs.mean()] * 2, [height - 0.3, height + 0.3], color=colour, linewidth=4, solid_capstyle="round", zorder=4)
-    return float(max(runs.max(), high[0]))
+    return float(max(runs.max(), runs.max() if ends is None else ends[1]))
 
 
 def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]], height: float) -> None:

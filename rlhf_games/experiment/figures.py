@@ -21,19 +21,19 @@ from rlhf_games.experiment.drawing import (
     DARK,
     LIGHT,
     SIZE,
-    Floats,
     Theme,
     beside,
     canvas,
     cycle,
     dots,
     label_ends,
-    mean_band,
+    mean_ends,
     name_rows,
     paper,
     png,
     quiet,
 )
+from rlhf_games.experiment.statistics import Floats, mean_interval
 
 __all__ = [
     "DARK",
@@ -63,7 +63,7 @@ def learning_curves(
     references: Mapping[str, float] | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """The mean of each arm's runs over steps, with each run thin behind it, or a 95 % bootstrap band of the mean.
+    """The mean of each arm's runs over steps, with each run thin behind it, or a 95 % band of the mean (Student's t).
 
     Args:
       arms: runs by the arm's name; the mean covers the steps that all runs of the arm have.
@@ -97,14 +97,16 @@ def ratio_plot(
     *,
     title: str = "",
     measure: str = "share of the true reward's score",
+    intervals: Mapping[str, Mapping[str, tuple[float, float] | None]] | None = None,
     theme: Theme = LIGHT,
 ) -> Figure:
-    """Normalised scores of each game and arm: every run a dot, their mean a bar, its 95 % bootstrap interval a line.
+    """Normalised scores of each game and arm: every run a dot, their mean a bar, its 95 % interval a line.
 
     Args:
       games: ``{game: {arm: [R]}}`` of ``normalised_ratio``: 0 plays like the random policy, 1 like the true reward.
       title: what the figure says.
       measure: what the axis measures.
+      intervals: both ends for each game and arm, None for no line; without them Student's, which takes the true reward's score as exact.
       theme: ``LIGHT`` or ``DARK``.
     """
     arms = list(dict.fromkeys(arm for entry in games.values() for arm in entry))
@@ -121,7 +123,9 @@ def ratio_plot(
         rows.append((index * pitch + (len(arms) - 1) / 2, game))
         for arm, runs in entry.items():
             height = index * pitch + arms.index(arm)
-            first.setdefault(arm, (dots(axes, np.asarray(runs, np.float64), height, colours[arm], theme), height))
+            values = np.asarray(runs, np.float64)
+            ends = mean_ends(values) if intervals is None else intervals[game][arm]
+            first.setdefault(arm, (dots(axes, values, height, colours[arm], theme, ends), height))
     for arm, (right, height) in first.items() if len(arms) > 1 else ():
         beside(axes, right, height, arm, colours[arm], theme.paper)
     name_rows(axes, rows, theme)
@@ -157,7 +161,8 @@ def leak_audit_plot(
     honest = [arm for arm in scores if arm not in known]
     colours = {**dict.fromkeys(known, theme.muted), **dict(zip(honest, cycle(theme.arms, len(honest)), strict=True))}
     for row, (arm, runs) in enumerate(scores.items()):
-        dots(axes, np.asarray(runs, np.float64), row, colours[arm], theme)
+        values = np.asarray(runs, np.float64)
+        dots(axes, values, row, colours[arm], theme, mean_ends(values))
     best = max(float(np.mean(np.asarray(scores[arm], np.float64))) for arm in known)
     low, high = axes.get_xlim()
     axes.axvspan(low, best, color=theme.muted, alpha=0.13, linewidth=0, zorder=0)
@@ -202,7 +207,7 @@ def _arm(axes: Axes, curves: Sequence[tuple[Floats, Floats]], arm: str, colour: 
     grid, stack = _on_one_grid(curves, arm)
     mean = stack.mean(0)
     if band and len(curves) > 1:
-        axes.fill_between(grid, *mean_band(stack), color=colour, alpha=0.16, linewidth=0)
+        axes.fill_between(grid, *mean_interval(stack.T), color=colour, alpha=0.16, linewidth=0)
     for x, y in curves if len(curves) > 1 and not band else ():
         axes.plot(x, y, color=colour, linewidth=1.1, alpha=0.38)
     dot = "o" if len(grid) == 1 else ""

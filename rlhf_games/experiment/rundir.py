@@ -117,7 +117,7 @@ class RunDirectory:
             raise UserError(f"{folder} is no folder: name the folder of a run (rlhf-games run makes one)")
         if not (folder / "config.json").exists():
             raise UserError(f"{folder} is not the folder of a run: it has no config.json; name the folder that rlhf-games run made")
-        run = cls(folder, *(_read_json(folder / f"{name}.json") for name in ("config", "seeds", "versions")))
+        run = cls(folder, *(read_object(folder / f"{name}.json") for name in ("config", "seeds", "versions")))
         _read_status(folder)
         run.checkpoints_path.mkdir(exist_ok=True)  # empty folders get lost in copies and archives
         run.tensorboard_path.mkdir(exist_ok=True)
@@ -152,7 +152,7 @@ class RunDirectory:
     def summary(self) -> dict[str, Any] | None:
         """What the finished run came to (``summary.json``); None where it has none yet."""
         path = self.path / "summary.json"
-        return _read_json(path) if path.exists() else None
+        return read_object(path) if path.exists() else None
 
     @property
     def status(self) -> Status:
@@ -251,7 +251,8 @@ def _lock_file(folder: Path, mode: int) -> int:
     return handle
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run; raises ``UserError`` where it is missing or damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -264,7 +265,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_status(folder: Path) -> Status:
-    table = _read_json(folder / "status.json")
+    table = read_object(folder / "status.json")
     if table.get("state") not in _STATES:
         raise UserError(f"{folder / 'status.json'} is damaged: state is {table.get('state')!r}, known are {', '.join(_STATES)}")
     return Status(table["state"], str(table.get("reason", "")), str(table.get("since", "")))

@@ -21,6 +21,7 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
+from rlhf_games.experiment.resuming import begin_at, open_store, restore, with_surroundings
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.recorded import RecordedTeacher
@@ -76,7 +77,9 @@ def experiment_of(run: RunDirectory) -> Experiment:
     return from_mapping(Experiment, run.config, str(run.path / "config.json"))
 
 
-def execute(run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None) -> dict[str, Any] | None:
+def execute(
+    run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None, back_to: int | None = None
+) -> dict[str, Any] | None:
     """Does what is left of a run, from its last checkpoint. What it has learned is published after each iteration.
 
     Args:
@@ -84,24 +87,28 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
       report: is told after each iteration.
       interruption: asked between iterations.
       bench: programs compiled for another run of the same kind, to use again.
+      back_to: an older checkpoint to go on from, where the newest is damaged or not wanted; newer ones are removed.
 
     Returns:
       The summary (also in ``summary.json``); None where the run was stopped before its end.
 
     Raises:
-      UserError: another process is at it, or it is finished already (and has published what it came to).
+      UserError: another process is at it, it is finished already (and has published what it came to), or it cannot go on from where it
+        was (`resuming`).
     """
     finished = run.status.state == "finished"
     if finished and listed(run.path / FOLDER):
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
-        loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
-        with loop.store:
+        step = begin_at(run, experiment, checkpoints, back_to)
+        with open_store(run, experiment, checkpoints, step) as store:
+            loop = (bench or Bench(experiment)).loop(experiment, store)
+            if step is not None:
+                restore(run, loop, checkpoints, step)
             if not finished:
                 return _go_on(run, loop, checkpoints, report, interruption)
-            _restore(loop, checkpoints)  # of a version that published nothing
-            _publish(run, loop)
+            _publish(run, loop)  # of a version that published nothing
             return run.summary
 
 
@@ -110,9 +117,8 @@ def _go_on(
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
     began, experiment = time.monotonic(), loop.experiment
-    restored = _restore(loop, checkpoints)
     _publish(run, loop)
-    resume = None if not restored and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
+    resume = None if not loop.iteration and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
     with MetricsWriter(run, resume_step=resume) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
@@ -120,14 +126,6 @@ def _go_on(
     summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
     write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
     return summary
-
-
-def _restore(loop: FeedbackLoop, checkpoints: Checkpoints) -> bool:
-    """Goes back to the last checkpoint; returns False where there is none."""
-    latest = checkpoints.latest()
-    if latest is not None:
-        loop.restore(*checkpoints.restore(latest, loop.state))
-    return latest is not None
 
 
 def _publish(run: RunDirectory, loop: FeedbackLoop) -> None:
@@ -157,7 +155,7 @@ def _keep(
     metrics.write(progress.steps, progress.metrics)
     metrics.flush()
     state, extra = loop.checkpoint()
-    checkpoints.save(loop.iteration, state, extra)
+    checkpoints.save(loop.iteration, state, with_surroundings(extra, run, loop))
     _publish(run, loop)
     report(progress)
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlhf_games.config import from_mapping
+from rlhf_games.config import from_mapping, to_mapping
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
-from rlhf_games.experiment.rundir import RunDirectory
+from rlhf_games.experiment.changes import differences
+from rlhf_games.experiment.rundir import RunDirectory, read_object
 from rlhf_games.experiment.runner import Interruption, Report, create_run, execute
 from rlhf_games.experiment.spec import Experiment
-from rlhf_games.experiment.statistics import aggregate, normalised_ratio, probability_of_improvement
-from rlhf_games.files import write_atomically
+from rlhf_games.files import is_folder_name, write_atomically
+
+TRUE = "true"
+"""Name of the arm that ratios are taken against."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,29 @@ class Study:
     name: str
     games: tuple[Variation, ...]
     arms: tuple[Variation, ...]
-    """One must be called ``true``: it is what ratios are taken against."""
+    """One must be called ``true``: it is what ratios are taken against. Names of games and arms are names of folders."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """The same in all arms."""
+    """The same in all arms, each once."""
     base: dict[str, Any] = field(default_factory=dict)
     """Settings that all runs share."""
 
     def __post_init__(self) -> None:
         if not self.games or not self.seeds:
             raise ValueError("a study needs at least one game and one seed")
-        if "true" not in {arm.name for arm in self.arms}:
-            raise ValueError("a study needs an arm called 'true', trained on the game's own score, to compare with")
+        if not any(arm.name == TRUE and not arm.control for arm in self.arms):
+            raise ValueError(f"a study needs an arm called {TRUE!r}, trained on the game's own score, to compare with (and no control)")
+        if not is_folder_name(self.name):
+            raise ValueError(f"name: {self.name!r} cannot be the name of a folder: use letters, digits, - and _")
+        for kind, names in (("games", [game.name for game in self.games]), ("arms", [arm.name for arm in self.arms])):
+            for name in names:
+                if not is_folder_name(name):
+                    raise ValueError(f"{kind}: {name!r} cannot be the name of a folder of runs: use letters, digits, - and _")
+            if twice := _repeated([name.casefold() for name in names]):
+                raise ValueError(f"{kind}: {twice[0]!r} is there twice (upper and lower case are one)")
+        if twice := _repeated(self.seeds):
+            raise ValueError(f"seeds: {twice[0]} is there twice, and would count twice")
+        if clash := {arm.control for arm in self.arms} & {arm.name for arm in self.arms if not arm.control}:
+            raise ValueError(f"arms: {min(clash)!r} is the name of an arm and of a control: rename one")
 
     def experiment(self, game: Variation, arm: Variation, seed: int) -> Experiment:
         """The experiment of one run; raises ``UserError`` where its settings are wrong."""
@@ -64,6 +79,11 @@ class Cell:
     game: Variation
     arm: Variation
     seed: int
+
+
+def _repeated(values: Sequence[Any]) -> list[Any]:
+    """The values that are there more than once."""
+    return [value for i, value in enumerate(values) if value in values[:i]]
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,6 +117,7 @@ def run_study(study: Study, folder: Path, announce: Callable[[int, int, Cell], N
       UserError: a setting is wrong, or a folder holds another experiment than the study says.
     """
     todo = list(cells(study))
+    check_recorded(study, folder)
     bench: tuple[str, Bench] | None = None
     for number, cell in enumerate(todo):
         run = _run_folder(study, cell, folder)
@@ -116,80 +137,56 @@ def run_study(study: Study, folder: Path, announce: Callable[[int, int, Cell], N
     return True
 
 
+def check_recorded(study: Study, folder: Path) -> int:
+    """Compares what every run in the folder was told with what the study says now.
+
+    Returns:
+      How many runs there are.
+
+    Raises:
+      UserError: a run has other settings; or a setting of the study is wrong.
+    """
+    found = 0
+    for cell in cells(study):
+        path, experiment = run_path(folder, cell), study.experiment(cell.game, cell.arm, cell.seed)
+        if not (path / "config.json").exists():
+            continue
+        found += 1
+        recorded = from_mapping(Experiment, RunDirectory.open(path).config, str(path / "config.json"))
+        if recorded != experiment:
+            raise UserError(
+                f"{path} holds a run of other settings than the study says now ({differences(recorded, experiment)}); "
+                "use another folder, or delete that one"
+            )
+    return found
+
+
+def run_path(folder: Path, cell: Cell) -> Path:
+    """The folder of one run."""
+    return folder / cell.game.name / cell.arm.name / str(cell.seed)
+
+
+def random_path(folder: Path, game: str) -> Path:
+    """The file with the untrained policy's score in a game."""
+    return folder / game / "random.json"
+
+
 def _run_folder(study: Study, cell: Cell, folder: Path) -> RunDirectory:
-    path = folder / cell.game.name / cell.arm.name / str(cell.seed)
-    experiment = study.experiment(cell.game, cell.arm, cell.seed)
-    if not (path / "config.json").exists():
-        return create_run(experiment, path)
-    run = RunDirectory.open(path)
-    if from_mapping(Experiment, run.config, str(path)) != experiment:
-        raise UserError(f"{path} holds a run of other settings than the study says now; use another folder, or delete that one")
-    return run
+    """The run of a cell, made where it is missing."""
+    path = run_path(folder, cell)
+    if (path / "config.json").exists():
+        return RunDirectory.open(path)
+    return create_run(study.experiment(cell.game, cell.arm, cell.seed), path)
 
 
 def _random_return(study: Study, cell: Cell, folder: Path, bench: Bench) -> None:
     """Plays the untrained policy (nearly uniform) once per game."""
-    path = folder / cell.game.name / "random.json"
-    if path.exists():
-        return
+    path = random_path(folder, cell.game.name)
     experiment = study.experiment(cell.game, cell.arm, cell.seed)
+    about = to_mapping(experiment.game)
+    if path.exists() and read_object(path).get("game", about) == about:
+        return
     episodes = bench.trainer.evaluate(bench.trainer.start(0, experiment.record.lanes), 0, experiment.evaluation_episodes)
-    write_atomically(path, json.dumps({"return": float(np.mean(episodes.returns[:, 0]))}))
-
-
-def read_results(study: Study, folder: Path) -> dict[str, Any]:
-    """Scores and ratios of the games whose runs are all finished.
-
-    Returns:
-      ``games``: per game ``random`` and per arm the scores by seed; ``ratios``: per arm and game ``(score - random) / (true - random)``,
-      with the true arm's mean score below; ``controls``: which arm stands for each control in each game; ``missing``: runs to come.
-    """
-    scores: dict[str, dict[str, list[float]]] = {}
-    missing = 0
-    for cell in cells(study):
-        path = folder / cell.game.name / cell.arm.name / str(cell.seed) / "summary.json"
-        if not path.exists():
-            missing += 1
-            continue
-        score = json.loads(path.read_text(encoding="utf-8"))["return"]
-        scores.setdefault(cell.game.name, {}).setdefault(cell.arm.name, []).append(score)
-    whole = {
-        game: arms
-        for game, arms in scores.items()
-        if len(arms) == len(study.arms) and all(len(runs) == len(study.seeds) for runs in arms.values())
-    }
-    random = {game: json.loads((folder / game / "random.json").read_text(encoding="utf-8"))["return"] for game in whole}
-    controls = {game: _best_controls(study, arms) for game, arms in whole.items()}
-    ratios: dict[str, dict[str, list[float]]] = {}
-    for game, arms in whole.items():
-        chosen = {name: arms[arm] for name, arm in controls[game].items()} | {a.name: arms[a.name] for a in study.arms if not a.control}
-        for name, runs in chosen.items():
-            ratio = normalised_ratio(runs, random[game], float(np.mean(arms["true"])))
-            ratios.setdefault(name, {})[game] = ratio.tolist()
-    games = {game: {"random": random[game], "scores": arms} for game, arms in whole.items()}
-    return {"games": games, "ratios": ratios, "controls": controls, "missing": missing}
-
-
-def _best_controls(study: Study, arms: Mapping[str, list[float]]) -> dict[str, str]:
-    best: dict[str, str] = {}
-    for arm in study.arms:
-        if arm.control and (arm.control not in best or np.mean(arms[arm.name]) > np.mean(arms[best[arm.control]])):
-            best[arm.control] = arm.name
-    return best
-
-
-def analyse(results: Mapping[str, Any]) -> dict[str, Any]:
-    """IQM of the ratios of each arm with its 95 % interval, and each arm's probability of beating each control in each game."""
-    ratios: Mapping[str, Mapping[str, list[float]]] = results["ratios"]
-    names = {name for table in results["controls"].values() for name in table}
-    analysis: dict[str, Any] = {"iqm": {}, "beats": {}}
-    for arm, by_game in ratios.items():
-        interval = aggregate(by_game)
-        analysis["iqm"][arm] = {"value": interval.value, "low": interval.low, "high": interval.high}
-        if arm in names or arm == "true":
-            continue
-        for control in sorted(names):
-            for game, runs in by_game.items():
-                chance = probability_of_improvement({game: runs}, {game: ratios[control][game]})
-                analysis["beats"].setdefault(arm, {}).setdefault(control, {})[game] = [chance.value, chance.low, chance.high]
-    return analysis
+    returns = episodes.returns[:, 0].astype(np.float64)
+    error = float(returns.std() / np.sqrt(len(returns)))
+    write_atomically(path, json.dumps({"return": float(returns.mean()), "return_stderr": error, "game": about}))

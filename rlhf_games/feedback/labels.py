@@ -217,6 +217,11 @@ class LabelReader:
         """Answers to questions about clips that stand, "can't tell" included: what a budget of questions is counted in."""
         return len(self._asked)
 
+    @property
+    def cursor(self) -> int:
+        """Up to where the store's log of answers was read."""
+        return self._cursor
+
     def poll(self) -> bool:
         """Reads what is new; returns whether ``labels`` or ``answered`` changed."""
         page = self._store.answers(self._cursor, kinds=ASKED if self._free is None else tuple(dict.fromkeys(ASKED + FREE)))
