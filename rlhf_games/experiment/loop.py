@@ -85,6 +85,9 @@ class FeedbackLoop:
         self._asked = 0
         self.teacher = self._teacher()
         self.iteration = 0
+        self.steps = 0
+        """Steps the agent has learned from: an iteration in which nothing was paid adds none."""
+        self._annealed = 0.0
         self.trusted = False
 
     def _teacher(self) -> Teacher | RecordedTeacher | None:
@@ -117,8 +120,7 @@ class FeedbackLoop:
             metrics = self.step(until)
             if metrics is None:
                 return False
-            steps = self.iteration * self.experiment.steps_per_iteration
-            watch(Progress(self.iteration, steps, metrics, time.monotonic() - began))
+            watch(Progress(self.iteration, self.steps, metrics, time.monotonic() - began))
         return self.iteration >= self.experiment.iterations
 
     def step(self, until: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -155,6 +157,8 @@ class FeedbackLoop:
         """Everything needed to go on later: arrays, and JSON values beside them. Only between iterations."""
         extra = {
             "iteration": self.iteration,
+            "steps": self.steps,
+            "annealed": self._annealed,
             "trusted": self.trusted,
             "asked": self._asked,
             "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
@@ -166,6 +170,9 @@ class FeedbackLoop:
         """Goes on from a checkpoint of the same experiment; answers are read again from the store."""
         self.state = state
         self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
+        # Checkpoints of earlier versions do not say: those counted every iteration.
+        self.steps = extra.get("steps", self.iteration * self.experiment.steps_per_iteration)
+        self._annealed = extra.get("annealed", self.iteration / self.experiment.iterations)
         self.trainer.restore_extra(state.learner, extra["trainer"])
         if extra["asker"] is not None:
             self.asker.restore(extra["asker"], self.iteration)
@@ -191,16 +198,19 @@ class FeedbackLoop:
         return reward_state(weights, self.state.model.params)
 
     def _train(self) -> dict[str, float]:
-        """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is.
+        """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is, and its schedules too.
 
         Without a reward, advantages are the critic's errors; normalised, they would push the policy about at random and use up its entropy.
+        What is left of the schedules is spread evenly over the iterations that are left, so that they end with the run.
         """
         e = self.experiment
         if e.reward.learned and not self._paid:
             return {"true_return": self.asker.recorded_return}
-        begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
+        begin, left = self._annealed, e.iterations - self.iteration
+        end = begin + (1.0 - begin) / left if left > 1 else 1.0
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
+        self.steps, self._annealed = self.steps + e.steps_per_iteration, end
         return {name: float(value) for name, value in trained.items()}
 
     def _imitate(self) -> dict[str, float]:

@@ -109,15 +109,15 @@ def _go_on(
     run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
-    began, experiment = time.monotonic(), loop.experiment
+    began = time.monotonic()
     restored = _restore(loop, checkpoints)
     _publish(run, loop)
-    resume = None if not restored and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
-    with MetricsWriter(run, resume_step=resume) as metrics:
+    resume = loop.steps if restored else (-1 if run.metrics_path.exists() else None)
+    with MetricsWriter(run, resume_step=resume, resume_reports=loop.iteration) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
             return None
-    summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
+    summary = summarise(loop, loop.experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
     write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
     return summary
 
@@ -136,7 +136,7 @@ def _publish(run: RunDirectory, loop: FeedbackLoop) -> None:
     about = About(
         run=e.name,
         iteration=loop.iteration,
-        steps=loop.iteration * e.steps_per_iteration,
+        steps=loop.steps,
         policy=loop.policy_name,
         trusted=bool(loop.trusted),
         published_at=time.time(),
@@ -177,5 +177,5 @@ def summarise(loop: FeedbackLoop, seed: int) -> dict[str, Any]:
         "cut_off": int(np.sum(~episodes.finished)),
         "answers": loop.labels.answered,
         "labels": len(loop.labels.labels),
-        "steps": loop.iteration * loop.experiment.steps_per_iteration,
+        "steps": loop.steps,
     }
