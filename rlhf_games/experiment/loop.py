@@ -72,11 +72,13 @@ class FeedbackLoop:
         self.experiment, self.trainer, self.ensemble, self.store = experiment, trainer, ensemble, store
         e = experiment
         self._blank = model
+        self.session = store.session or experiment.name
+        """Whose questions these are: in a store that runs share, each has a session of its own."""
         self.asker = Asker(experiment, game, ensemble, store)
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
         settings, length = e.model.fit, e.feedback.query.clip_length
-        self.free = FreeStanding(store, game.spec, e.name, length, self.asker.reader.read)
-        self.labels = LabelReader(store, session=e.name, free=self.free)
+        self.free = FreeStanding(store, game.spec, self.session, length, self.asker.reader.read)
+        self.labels = LabelReader(store, session=self.session, free=self.free)
         self.lessons = LessonBook(store, self.asker.reader) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
@@ -99,11 +101,11 @@ class FeedbackLoop:
         def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
             return list(clip_rewards(self.asker.reader.read(clips, length)))
 
-        return Teacher(self.store, config, rewards, annotator=f"teacher:{self.experiment.feedback.teacher}")
+        return Teacher(self.store, config, rewards, f"teacher:{self.experiment.feedback.teacher}", session=self.session)
 
     def _recorded_teacher(self) -> RecordedTeacher | None:
         source = recorded_source(self.experiment.feedback.teacher)
-        return RecordedTeacher(self.store, source) if source and self.experiment.learns_from_people else None
+        return RecordedTeacher(self.store, source, self.session) if source and self.experiment.learns_from_people else None
 
     def run(self, watch: Watcher, until: Callable[[], bool] = lambda: False) -> bool:
         """Goes through the iterations that are left.
@@ -181,7 +183,7 @@ class FeedbackLoop:
     @property
     def policy_name(self) -> str:
         """Name of the present policy."""
-        return f"{self.experiment.name}/{self.iteration}"
+        return f"{self.session}/{self.iteration}"
 
     def _record(self, rounds: int) -> Recording:
         """Lets the recorder's games go on; returns the last recording."""
@@ -242,13 +244,14 @@ class FeedbackLoop:
         return self.trusted or bool(reward.true or reward.constant or reward.random)
 
     def _all_answered(self) -> bool:
-        silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
-        return self.labels.answered + silent >= self._asked
+        """Whether no question of this run waits for an answer, however many answers others have got."""
+        silent = self.teacher.silent if isinstance(self.teacher, RecordedTeacher) else set()  # nobody is waited for there
+        return silent.issuperset(self.store.query_ids(still_wanted=True, session=self.session))
 
     def _collect(self, until: Callable[[], bool]) -> bool:
         """Takes answers. False where ``until`` said stop.
 
-        Mode ``wait``: until all that was asked is answered. Mode ``async``: what has come; only while there is nothing at all to learn from
+        Mode ``wait``: until every question has its answer. Mode ``async``: what has come; only while there is nothing at all to learn from
         it waits for a few answers more.
         """
         before = len(self.labels.labels)
@@ -256,9 +259,10 @@ class FeedbackLoop:
             if self.teacher is not None:
                 while self.teacher.answer_pending(256):
                     pass
+            everything = self._all_answered()  # before reading, so that all these answers are read
             self.labels.poll()
             enough = self._paid or len(self.labels.labels) - before >= _FIRST_ANSWERS
-            if self._all_answered() or (enough and self.experiment.feedback.mode == "async"):
+            if everything or (enough and self.experiment.feedback.mode == "async"):
                 return True
             if until():
                 return False

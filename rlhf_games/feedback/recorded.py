@@ -49,13 +49,18 @@ class RecordedTeacher:
         """
         self._store, self._session = store, session
         self._seen: set[int] = set()
-        self.unmatched = 0
+        self.silent: set[int] = set()
         """Queries that nobody answered there."""
         with Store.open(source, create=False, read_only=True) as other:
             self._said = _read(other)
             self._where = other.name
         for name in {said.answer.annotator for answers in self._said.values() for said in answers}:
             store.register(_annotator(name), "recorded", {"from": self._where, "annotator": name})
+
+    @property
+    def unmatched(self) -> int:
+        """How many queries nobody answered there."""
+        return len(self.silent)
 
     @property
     def matched(self) -> int:
@@ -72,7 +77,7 @@ class RecordedTeacher:
         for query, shown in zip(queries, _shown(self._store, queries), strict=True):
             said = self._said.get(_content(query.kind, shown), ())
             drafts += [_draft(entry, query, shown) for entry in said]
-            self.unmatched += not said
+            self.silent |= set() if said else {query.id}
         self._store.post_answers(drafts)
         self._seen.update(waiting)
         return len(waiting)
