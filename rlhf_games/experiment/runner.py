@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,12 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
+from rlhf_games.experiment.patience import Patience
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
+from rlhf_games.feedback.place import Place, resolve
 from rlhf_games.feedback.recorded import RecordedTeacher
+from rlhf_games.feedback.store import Store
 from rlhf_games.files import write_atomically
 from rlhf_games.published.container import About
 from rlhf_games.published.folder import FOLDER, listed
@@ -46,6 +50,10 @@ class Interruption:
         """Whether somebody asked."""
         return self.asked
 
+    def say(self, text: str) -> None:
+        """Tells whoever watches the run."""
+        self._say(text)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
@@ -66,9 +74,16 @@ class Interruption:
                 signal.signal(number, handler)
 
 
-def create_run(experiment: Experiment, folder: str | Path) -> RunDirectory:
-    """Makes the run's folder with the resolved experiment in it."""
-    return RunDirectory.create(folder, to_mapping(experiment), {"seed": experiment.seed}, sources=workspace.roots())
+def create_run(experiment: Experiment, folder: str | Path, store: str = "") -> RunDirectory:
+    """Makes the run's folder with the resolved experiment in it.
+
+    Args:
+      experiment: what the run does.
+      folder: where; made now.
+      store: path or URL of the store, which other runs may share: this one gets a session of its own there. Empty: in the folder.
+    """
+    place = Place(resolve(store), f"{experiment.name}-{uuid.uuid4().hex[:12]}") if store else None
+    return RunDirectory.create(folder, to_mapping(experiment), {"seed": experiment.seed}, sources=workspace.roots(), place=place)
 
 
 def experiment_of(run: RunDirectory) -> Experiment:
@@ -96,7 +111,7 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
-        loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
+        loop = (bench or Bench(experiment)).loop(experiment, Store.open(run.path, again=Patience(interruption.say, interruption)))
         with loop.store:
             if not finished:
                 return _go_on(run, loop, checkpoints, report, interruption)

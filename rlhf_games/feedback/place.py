@@ -48,6 +48,25 @@ def read_place(folder: Path) -> Place | None:
     return place
 
 
+def place_text(place: Place) -> str:
+    """What `read_place` reads."""
+    return json.dumps({"store": without_password(place.store), "session": place.session}, indent=1) + "\n"
+
+
+def resolve(target: str) -> str:
+    """A path or URL of a store as it is found from everywhere, without its passwords, which this process remembers.
+
+    The folder of a run means that run's store.
+    """
+    if "://" in target:
+        return keep_secret(target)
+    path = Path(target).expanduser()
+    if not path.is_dir():
+        return str(path.resolve())
+    place = read_place(path)
+    return str((path / "store.sqlite").resolve()) if place is None else place.store
+
+
 def without_password(target: str) -> str:
     """A path or URL as it may be shown and written."""
     scheme, found, rest = target.partition("://")

@@ -28,6 +28,8 @@ from rlhf_games.feedback.store.files import BUSY_SECONDS
 
 _MAKING_SECONDS = 2.0
 """How long an empty database may be one that another process is just making a store of."""
+_LOSSES = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+"""A server that is gone without a word is noticed within a minute (libpq's settings; a URL may say otherwise)."""
 _MIGRATION_LOCK = 0x726C6866
 """PostgreSQL advisory lock held while the schema is brought up to date."""
 
@@ -92,8 +94,9 @@ def open_engine(url: URL, create: bool, read_only: bool = False) -> tuple[Engine
     """
     name = describe(url)
     if not url.drivername.startswith("sqlite"):
-        options = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
-        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options})
+        settings = {name: value for name, value in _LOSSES.items() if name not in url.query}
+        settings["options"] = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=settings)
         return engine, _with_schema(engine, name, create)
     path = Path(str(url.database))
     files.make_file(path, create and not read_only)
@@ -116,7 +119,8 @@ def _with_schema(engine: Engine, name: str, create: bool) -> Engine:
         _ensure_schema(writer, name, create)
     except DBAPIError as error:
         engine.dispose()
-        raise UserError(f"{name}: the database cannot be used: {error.orig}") from error
+        hint = "; a run keeps no password: set PGPASSWORD or write ~/.pgpass" if "password" in str(error.orig) else ""
+        raise UserError(f"{name}: the database cannot be used: {error.orig}{hint}") from error
     except BaseException:
         engine.dispose()
         raise
