@@ -146,6 +146,7 @@ def _open_to_read(url: URL, path: Path, name: str) -> tuple[Engine, Engine]:
         event.listen(engine, "connect", _by_hand)
         event.listen(engine, "begin", _begin_sqlite)
         _migrate(engine, name)
+        memory.execute("PRAGMA query_only=ON").close()  # what is written here would be lost
     except DBAPIError as error:
         engine.dispose()
         raise UserError(f"{name}: the database cannot be used: {error.orig}") from error

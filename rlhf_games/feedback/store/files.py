@@ -61,19 +61,12 @@ def connect(path: Path, *, mode: str = "rw", immutable: bool = False) -> sqlite3
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing, also where neither file nor folder may be written to.
 
-    SQLite reads a write-ahead log only with a file beside it that it may have to make; where it may not, and nothing is in the log, the
-    file alone says everything.
+    SQLite reads a write-ahead log only by way of a file beside it that it makes if need be, and leaves there. Where nothing is in the log
+    nobody is writing, and the file alone says everything.
     """
-    connection = connect(path, mode="ro")
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").close()
-    except sqlite3.OperationalError:
-        connection.close()
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
-            raise
-        return connect(path, mode="ro", immutable=True)
-    return connection
+    log = path.with_name(path.name + "-wal")
+    idle = _journal(path) != _ROLLBACK_JOURNAL and not (log.exists() and log.stat().st_size)
+    return connect(path, mode="ro", immutable=idle)
 
 
 def refuse_strangers(path: Path) -> None:
@@ -82,13 +75,18 @@ def refuse_strangers(path: Path) -> None:
     Raises:
       UserError: it is another program's database.
     """
-    with path.open("rb") as file:
-        head = file.read(20)
-    if not head.startswith(_MAGIC) or head[18] != _ROLLBACK_JOURNAL:
+    if _journal(path) != _ROLLBACK_JOURNAL:
         return  # what is no database SQLite itself refuses; a write-ahead log is there already
     tables = _tables(path)
     if tables and not is_store(tables):
         raise stranger(str(path))
+
+
+def _journal(path: Path) -> int | None:
+    """How an SQLite file is written; None where it is none (yet)."""
+    with path.open("rb") as file:
+        head = file.read(20)
+    return head[18] if head.startswith(_MAGIC) else None
 
 
 def is_store(tables: set[str]) -> bool:
