@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from collections.abc import Callable
@@ -153,11 +154,16 @@ def test_what_a_person_shows_a_run_is_for_that_run(bench: Bench, tmp_path: Path)
     with Store.open(runs[0].path) as store:
         [replay, *_] = store.replay_ids()
         store.post_answers([AnswerDraft("ann", Demonstration(8), 1.0, 2.0, "shown", replay_id=replay, step=0)])
+        store.post_answers([AnswerDraft("ann", Demonstration(8), 1.0, 2.0, "played", episode="e", step=0)])
+        played = dataclasses.replace(store.replay(replay), policy="", seed=123_456)
+        store.grow_episode("e", played)
     found = []
     for run in runs:
         with Store.open(run.path) as store:
-            found.append(len(store.answers(kinds=["demonstration"]).answers))
-    assert found == [1, 0]
+            found.append((len(store.answers(kinds=["demonstration"]).answers), played.id in store.replay_ids()))
+            policies = {store.replay(replay_id).policy for replay_id in store.replay_ids() if replay_id != played.id}
+            assert policies == {f"{store.session}/0"}, "its own policy's episodes"
+    assert found == [(2, True), (0, False)]
 
 
 def test_passwords_are_written_nowhere(tmp_path: Path) -> None:

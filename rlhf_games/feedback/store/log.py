@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Ranking, to_json
-from rlhf_games.feedback.schema import answers, episodes, log_head, queries, retractions
+from rlhf_games.feedback.schema import answers, episodes, log_head, queries, replays, retractions
 from rlhf_games.feedback.store.records import Answer, AnswerDraft, AnswerPage, Row, read_answer
 from rlhf_games.feedback.store.sql import chunks, lock_head, select_where_in
 
@@ -134,6 +134,17 @@ def of_session(statement: sa.Select[Any], session: str | None) -> sa.Select[Any]
     asked = sa.select(queries.c.id).where(queries.c.id == answers.c.query_id, queries.c.session == session).exists()
     free = sa.and_(answers.c.query_id.is_(None), sa.or_(answers.c.session.is_(None), answers.c.session == session))
     return statement.where(sa.or_(asked, free))
+
+
+def replays_of_session(statement: sa.Select[Any], session: str | None) -> sa.Select[Any]:
+    """The statement for replays of a session's policies, and those that its free-standing answers are about; None: all."""
+    if session is None:
+        return statement
+    mine = sa.select(answers).where(answers.c.session == session).subquery()
+    played = sa.select(episodes.c.replay_id).join(mine, mine.c.episode == episodes.c.episode)
+    about = sa.select(mine.c.replay_id).where(mine.c.replay_id.is_not(None)).union(played)
+    own = replays.c.policy_id.startswith(f"{session}/", autoescape=True)
+    return statement.where(sa.or_(own, replays.c.id.in_(about)))
 
 
 def last(

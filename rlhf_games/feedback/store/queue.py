@@ -137,7 +137,8 @@ class Wanted(NamedTuple):
     """Which queries somebody wants to answer."""
 
     annotator: str
-    count: int
+    most: int
+    """Queries, at most."""
     kinds: Sequence[str] | None
     only: Sequence[int] | None
     session: str | None
@@ -154,7 +155,7 @@ def is_leased(now: float) -> sa.ColumnElement[bool]:
 
 
 def lease(connection: Connection, wanted: Wanted, call: str, seconds: float, now: float) -> list[int]:
-    """Takes up to ``count`` queries for the annotator, oldest first; returns their ids.
+    """Takes queries for the annotator, oldest first; returns their ids.
 
     On SQLite the transaction already holds the only write lock. On PostgreSQL rows that another lease is just taking are skipped, and
     rows that changed since the statement began are checked again before they are locked: two callers never get the same query.
@@ -182,7 +183,7 @@ def lease(connection: Connection, wanted: Wanted, call: str, seconds: float, now
         chosen = chosen.where(queries.c.kind.in_(wanted.kinds))
     if wanted.only is not None:
         chosen = chosen.where(queries.c.id.in_(wanted.only))
-    chosen = chosen.order_by(queries.c.id).limit(wanted.count).with_for_update(skip_locked=True, key_share=True)
+    chosen = chosen.order_by(queries.c.id).limit(wanted.most).with_for_update(skip_locked=True, key_share=True)
     taken = connection.execute(chosen).scalars().all()
     held = {"leased_by": wanted.annotator, "leased_until": now + seconds, "lease_holder": call}
     for piece in chunks(taken):

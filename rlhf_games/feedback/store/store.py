@@ -113,7 +113,7 @@ class Store(Transactions):
     @repeated
     def replay_ids(self, game: str | None = None) -> list[str]:
         """Ids of all replays (of one game, ``family/game``), in the order in which they were added."""
-        statement = sa.select(replays.c.id).order_by(replays.c.added_at, replays.c.id)
+        statement = log.replays_of_session(sa.select(replays.c.id).order_by(replays.c.added_at, replays.c.id), self.session)
         with self._read() as connection:
             return list(connection.execute(statement if game is None else statement.where(replays.c.game == game)).scalars())
 

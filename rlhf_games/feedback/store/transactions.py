@@ -19,6 +19,7 @@ from rlhf_games.feedback.store.files import identity
 
 P = ParamSpec("P")
 T = TypeVar("T")
+TransactionsT = TypeVar("TransactionsT", bound="Transactions")
 _GOING_DOWN = ("08", "57P")
 """First letters of PostgreSQL's codes for lost connections and for servers that stop or start."""
 
@@ -72,7 +73,7 @@ class Transactions:
             )
 
     def _failed(self, done: str, error: DBAPIError) -> UserError:
-        text = f"{self.name}: the store cannot be {done}: {error.orig}"
+        text = f"{self.name}: the store cannot be {done}: {' '.join(str(error.orig).split())}"
         return StoreLost(text) if _is_lost(error) else UserError(text)
 
 
@@ -84,11 +85,10 @@ def _is_lost(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError) and (code is None or code.startswith(_GOING_DOWN)) and code != ""
 
 
-def repeated(method: Callable[Concatenate[Transactions, P], T]) -> Callable[Concatenate[Transactions, P], T]:
+def repeated(method: Callable[Concatenate[TransactionsT, P], T]) -> Callable[Concatenate[TransactionsT, P], T]:
     """A method that may be done twice: it is done again while the connection is lost and the store's ``again`` says so."""
 
-    @wraps(method)
-    def lasting(self: Transactions, *args: P.args, **kwargs: P.kwargs) -> T:
+    def lasting(self: TransactionsT, *args: P.args, **kwargs: P.kwargs) -> T:
         while True:
             try:
                 return method(self, *args, **kwargs)
@@ -96,4 +96,4 @@ def repeated(method: Callable[Concatenate[Transactions, P], T]) -> Callable[Conc
                 if self._again is None or not self._again(error):  # noqa: SLF001 - a method of that class
                     raise
 
-    return lasting
+    return wraps(method)(lasting)
