@@ -108,13 +108,16 @@ def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:
     Raises:
       UserError: an id is not there, or a row is damaged.
     """
-    rows = {row["id"]: row for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
+    rows = {row["id"]: dict(row) for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
     joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(
         clips, clips.c.id == query_clips.c.clip_id
     )
     found: dict[int, dict[int, Clip]] = {}
+    read: dict[str, Clip] = {}
     for part in select_where_in(connection, joined, query_clips.c.query_id, ids):
-        found.setdefault(part["query_id"], {})[part["place"]] = _read_clip(Row(store, "clips", part))
+        query_id, place, name, text = part.values()
+        clip = read[name] = read[name] if name in read else _read_clip(Row(store, "clips", {"id": name, "json": text}))
+        found.setdefault(query_id, {})[place] = clip
     result = []
     for query_id in ids:
         if query_id not in rows:
