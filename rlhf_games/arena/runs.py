@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from rlhf_games.arena.figures import figure
 from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.place import FILE as STORE_FILE
+from rlhf_games.feedback.place import keep_secret, read_place
 
 _POINTS = 80
 """Scores that are kept for the curve."""
@@ -24,7 +26,7 @@ class Target:
     """Where questions come from and answers go."""
 
     store: str
-    """Path or URL of the store."""
+    """Path or URL of the store, without a password; the run's folder where it shares a store."""
     folder: Path | None = None
     """The run's folder, where there is one."""
     name: str = ""
@@ -66,18 +68,20 @@ def find_target(text: str, create: bool = False) -> Target:
       UserError: there is nothing there.
     """
     if "://" in text:
-        return Target(text, name=text.rpartition("/")[2])
+        public = keep_secret(text)
+        return Target(public, name=public.partition("?")[0].rpartition("/")[2])
     path = Path(text).expanduser()
     if path.is_dir():
         config = _config(path / "config.json")
-        if not (path / "store.sqlite").exists():
+        shares = read_place(path) is not None
+        if not shares and not (path / "store.sqlite").exists():
             raise UserError(f"{path} holds no store.sqlite: name the folder of a run that has begun, or the file of a store")
         game = config.get("game")
         feedback = config.get("feedback")
         budget = feedback.get("budget") if isinstance(feedback, dict) else None
         name, options = (game.get("name"), game.get("options")) if isinstance(game, dict) else ("", None)
         return Target(
-            str(path / "store.sqlite"),
+            str(path if shares else path / "store.sqlite"),
             path,
             path.resolve().name,
             str(name or ""),
@@ -94,7 +98,8 @@ def find_runs(folder: Path) -> list[Target]:
 
     Stores in folders ``answers`` are among them (a demo leaves such): these have no agent.
     """
-    runs = {path for pattern in ("*/store.sqlite", "*/*/store.sqlite", "*/*/*/store.sqlite") for path in folder.glob(pattern)}
+    names = ("store.sqlite", STORE_FILE)
+    runs = {path for name in names for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/{name}")}
     found = {path: path.parent for path in runs} | {path: path for path in folder.glob("*/answers/*.sqlite") if path not in runs}
     dated = sorted(((_changed(store), place) for store, place in found.items()), reverse=True)
     return [replace(find_target(str(place)), name=str(place.relative_to(folder)).removesuffix(".sqlite")) for _, place in dated[:_RUNS]]

@@ -27,7 +27,7 @@ class Answers:
         """Prints or writes; returns 0."""
         from rlhf_games.feedback.store import Store
 
-        with Store.open(self.store, create=False) as store:
+        with Store.open(self.store, create=False, read_only=True) as store:
             if self.export is None:
                 _show(store)
                 return 0

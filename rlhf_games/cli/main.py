@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("report:Report", "write a report of a run: one HTML file"),
     "bench learner": Verb("bench.learner:BenchLearner", "measure steps per second of learning beside rejax, and reward fits"),
     "bench atari": Verb("bench.atari:BenchAtari", "measure decisions per second on Atari beside stable-baselines3"),
+    "bench store": Verb("bench.store:BenchStore", "measure how quickly a store of 1,000 to 100,000 answers leases and is read"),
     "bench arena": Verb("bench.arena:BenchArena", "measure how quickly the window answers judges and players"),
     "new": Verb("new:New", "make a folder for your own games, agents and experiments"),
 }

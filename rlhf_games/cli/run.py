@@ -30,6 +30,9 @@ class Run:
     """An experiment file, its folder, or the name of one in a workspace; left out: the one called default."""
     out: str = ""
     """Folder for the run; default: runs/<name>-<date and time>."""
+    store: str = ""
+    """Where questions and answers are kept: a path, or postgresql://user@host/name, so that people answer from several machines; runs may
+    share a store, each in a session of its own. Default: in the run's folder. A password is not kept: see PGPASSWORD and ~/.pgpass."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
     """Change one setting, for example --set feedback.budget=400; may be given many times."""
     teacher: str = ""
@@ -46,6 +49,7 @@ class Run:
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
         from rlhf_games.experiment.runner import create_run
+        from rlhf_games.feedback.store import Store
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
@@ -54,7 +58,9 @@ class Run:
         if with_window:
             check_display()
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
-        run = create_run(experiment, folder)
+        if self.store:
+            Store.open(self.store).close()  # the same
+        run = create_run(experiment, folder, self.store)
         _announce(experiment, file, run)
         return _execute(run, bench, self.annotator if with_window else None)
 
@@ -115,10 +121,11 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
 
 def _recorded(source: str) -> str:
     """The run or store of ``recorded:...``, so that it is found from everywhere. Raises ``UserError`` where there is none."""
+    from rlhf_games.feedback.place import keep_secret
     from rlhf_games.feedback.store import Store
 
-    with Store.open(source, create=False):
-        return source if "://" in source else str(Path(source).expanduser().resolve())
+    with Store.open(source, create=False, read_only=True):
+        return keep_secret(source) if "://" in source else str(Path(source).expanduser().resolve())
 
 
 def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None, back_to: int | None = None) -> int:

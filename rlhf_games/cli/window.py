@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.place import password_of, read_place
 
 _PROBE = "from rlhf_games.arena.display import open_display; open_display()"
 _NO_WINDOW = "add --no-window and answer from elsewhere, at any time"
@@ -62,6 +63,9 @@ class Window:
         self._run, self._say, self._left = run, say, False
         command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", _TASKS[kind]]
         command += ["--annotator", annotator] if annotator else []
+        place = read_place(run)
+        password = password_of(place.store) if place else None
+        secret = {"PGPASSWORD": password} if password else {}
         with (run / "arena.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -70,7 +74,7 @@ class Window:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C and a closed terminal are for the learner
                 pass_fds=keeps,
-                env=os.environ | {"JAX_PLATFORMS": "cpu"},  # an accelerator belongs to the learner
+                env=os.environ | secret | {"JAX_PLATFORMS": "cpu"},  # an accelerator belongs to the learner
             )
         Thread(target=self._watch, name="window", daemon=True).start()
 

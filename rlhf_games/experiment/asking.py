@@ -30,6 +30,8 @@ _ROOM = 3
 """Steps recorded for each step asked about, so that clips seldom overlap and hold-out stays apart from training."""
 _EPISODES = 16
 """Whole episodes that are kept to measure the reward model on."""
+_READ = 64
+"""Clips that are read together."""
 _RECENT = 10
 """Episodes over which scripted teachers measure what an average stretch brings (B-Pref)."""
 
@@ -39,7 +41,10 @@ class _Scores(NamedTuple):
 
     first_returns: NDArray[Any]
     second_returns: NDArray[Any]
-    features: NDArray[Any]
+    features: NDArray[Any] | None
+    """``[C, W * F]``; None where the strategy does not look at them."""
+    asked_features: NDArray[Any] | None
+    """The same of ``D`` questions asked before, by the same scales."""
 
 
 class Asker:
@@ -52,8 +57,12 @@ class Asker:
         self._lanes: list[list[Replay]] = [[] for _ in range(experiment.record.lanes)]
         self._known: dict[str, Replay] = {}
         self._finished: list[tuple[float, int]] = []
-        self._asked: list[Clip] = []
         self._whole: deque[Replay] = deque(maxlen=_EPISODES)
+        self._session = store.session or experiment.name
+        self._asked: list[tuple[Clip, ...]] = []
+        """The clips of each question so far."""
+        self._means: dict[Clip, NDArray[np.float32]] = {}
+        """Mean features of clips that were asked about, where the strategy looks at them."""
         self.recorded_return = math.nan
         """Mean true return of the episodes that the recorder's games finished before the last questions (and of a few before them)."""
         self.reader = ClipReader(game, self.fetch)
@@ -97,7 +106,9 @@ class Asker:
         self._lanes = [[] for _ in lanes]
         self.recorded_return = float(np.mean([r for r, _ in self._finished])) if self._finished else math.nan
         self._finished = self._finished[-_RECENT:]
-        used = {segment.replay_id for clip in self._asked for segment in clip.segments}
+        asked = {clip for clips in self._asked for clip in clips}
+        self._means = {clip: mean for clip, mean in self._means.items() if clip in asked}
+        used = {segment.replay_id for clip in asked for segment in clip.segments}
         self._known = {replay_id: replay for replay_id, replay in self._known.items() if replay_id in used}
         return ids
 
@@ -116,22 +127,21 @@ class Asker:
         else:
             groups = group_up(clips, rng, -(-wanted // shown), shown, keys, self.episode_of)
         scores = None if random or not groups else self._scores(clips, groups, params)
-        chosen = select(
-            query, count, clips, groups, rng, asked=self._asked, episode_of=self.episode_of, **({} if scores is None else scores._asdict())
-        )
+        asked = [clip for shown_clips in self._asked for clip in shown_clips]
+        known = {} if scores is None else scores._asdict()
+        chosen = select(query, count, clips, groups, rng, asked=asked, episode_of=self.episode_of, **known)
         return self._store.post_queries(self._drafts(clips, groups, chosen, iteration, policy), rng)
 
     def _drafts(self, clips: list[Clip], groups: Sequence[Group], chosen: Selection, iteration: int, policy: str) -> list[QueryDraft]:
         e = self._experiment
         recent = self._finished[-_RECENT:]
-        fields: dict[str, Any] = {"session": e.name, "iteration": iteration, "policy_version": policy, "reward_version": policy}
+        fields: dict[str, Any] = {"session": self._session, "iteration": iteration, "policy_version": policy, "reward_version": policy}
         if recent:
             fields |= {"recent_return": float(np.mean([r for r, _ in recent])), "recent_length": float(np.mean([n for _, n in recent]))}
         found = drafts(e.feedback.query, clips, groups, chosen, e.feedback.kind, **fields)
-        keyed = [replace(draft, key=f"{e.name}/{iteration}/{i}") for i, draft in enumerate(found)]
-        asked = [clip for draft in keyed for clip in draft.clips]
-        self._asked += asked
-        used = {segment.replay_id for clip in asked for segment in clip.segments}
+        keyed = [replace(draft, key=f"{self._session}/{iteration}/{i}") for i, draft in enumerate(found)]
+        self._asked += [draft.clips for draft in keyed]
+        used = {segment.replay_id for draft in keyed for clip in draft.clips for segment in clip.segments}
         self._store.add_replays([self.fetch(replay_id) for replay_id in sorted(used)])
         return keyed
 
@@ -143,11 +153,27 @@ class Asker:
         batch = self.reader.read(clips, self._experiment.feedback.query.clip_length)
         features = encode_clips(self._encode, batch)
         returns = np.asarray(_clip_returns(self._ensemble, params, features, batch.mask))
-        means = _standardised(np.asarray(features, np.float32).reshape(*batch.mask.shape, -1), batch.mask)
         members = np.array(groups)
-        together = np.concatenate([means[members[:, place]] for place in range(members.shape[1])], axis=1)
         first, second = _compared(returns, members)
-        return _Scores(first, second, together)
+        if not self._experiment.feedback.query.needs_features:
+            return _Scores(first, second, None, None)
+        means = _means(features, batch.mask)
+        centre, scale = means.mean(axis=0), means.std(axis=0)
+        self._means |= dict(zip(clips, means, strict=True))
+        before = self._asked_means()
+        asked = None if before is None else _together(_standardised(before, centre, scale))
+        together = _together(_standardised(means[members], centre, scale))
+        return _Scores(first, second, together, asked)
+
+    def _asked_means(self) -> NDArray[np.float32] | None:
+        """``[D, W, F]`` mean features of the clips of all questions so far; those that nobody looked at here are read now."""
+        wanted = list(dict.fromkeys(clip for clips in self._asked for clip in clips))
+        new = [clip for clip in wanted if clip not in self._means]
+        for begin in range(0, len(new), _READ):
+            some = new[begin : begin + _READ]
+            batch = self.reader.read(some, self._experiment.feedback.query.clip_length)
+            self._means |= dict(zip(some, _means(encode_clips(self._encode, batch), batch.mask), strict=True))
+        return np.stack([[self._means[clip] for clip in clips] for clips in self._asked]) if self._asked else None
 
     def state(self, policy: str) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), and what recent ones brought."""
@@ -166,9 +192,9 @@ class Asker:
             self._recorder.go_on(replay, track.observation[1:], track.reward)
         self._whole.extend(Replay.from_bytes(bytes.fromhex(text)) for text in state.get("whole", ()))
         self._finished = [(float(total), int(length)) for total, length in state["finished"]]
-        queries = self._store.queries(self._store.query_ids(kind=self._experiment.feedback.kind))
-        mine = [query for query in queries if query.session == self._experiment.name and query.iteration < iteration]
-        self._asked = [clip for query in mine for clip in query.clips]
+        queries = self._store.queries(self._store.query_ids(kind=self._experiment.feedback.kind, session=self._session))
+        mine = [query for query in queries if query.iteration < iteration]
+        self._asked = [query.clips for query in mine]
         return mine
 
 
@@ -190,11 +216,21 @@ def _compared(returns: NDArray[Any], members: NDArray[Any]) -> tuple[NDArray[Any
     return (pairs[0][..., 0], pairs[1][..., 0]) if width == 2 else pairs
 
 
-def _standardised(features: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """``[C, F]`` means over each clip's steps, in standard deviations over the clips: what is rare lies far out."""
-    means: NDArray[np.float32] = (features * mask[..., None]).sum(1) / np.maximum(mask.sum(1)[:, None], 1)
-    deviation = means.std(axis=0)
-    return np.where(deviation > 1e-6, (means - means.mean(axis=0)) / np.maximum(deviation, 1e-6), 0.0).astype(np.float32)
+def _means(features: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``[C, F]`` means over each clip's steps, of features ``[C, L, ...]``."""
+    flat = np.asarray(features, np.float32).reshape(*mask.shape, -1)
+    means: NDArray[np.float32] = (flat * mask[..., None]).sum(1) / np.maximum(mask.sum(1)[:, None], 1)
+    return means.astype(np.float32)
+
+
+def _standardised(means: NDArray[np.float32], centre: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """In standard deviations over the candidates: what is rare lies far out. Features that are the same in all of them count for nothing."""
+    return np.where(scale > 1e-6, (means - centre) / np.maximum(scale, 1e-6), 0.0).astype(np.float32)
+
+
+def _together(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``[C, W, F]`` to ``[C, W * F]``: a question is where its clips are."""
+    return means.reshape(len(means), -1)
 
 
 _clip_returns = jax.jit(clip_returns, static_argnums=0)

@@ -75,11 +75,13 @@ class FeedbackLoop:
         self.experiment, self.trainer, self.ensemble, self.store = experiment, trainer, ensemble, store
         e = experiment
         self._blank = model
+        self.session = store.session or experiment.name
+        """Whose questions these are: in a store that runs share, each has a session of its own."""
         self.asker = Asker(experiment, game, ensemble, store)
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
         settings, length = e.model.fit, e.feedback.query.clip_length
-        self.free = FreeStanding(store, game.spec, e.name, length, self.asker.reader.read)
-        self.labels = LabelReader(store, session=e.name, free=self.free)
+        self.free = FreeStanding(store, game.spec, self.session, length, self.asker.reader.read)
+        self.labels = LabelReader(store, session=self.session, free=self.free)
         self.lessons = LessonBook(store, self.asker.reader, e.feedback.imitation_draws) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
@@ -88,6 +90,9 @@ class FeedbackLoop:
         self._asked = 0
         self.teacher = self._teacher()
         self.iteration = 0
+        self.steps = 0
+        """Steps the agent has learned from: an iteration in which nothing was paid adds none."""
+        self._annealed = 0.0
         self.trusted = False
         self._scored = (0.0, 0.0)
         """Of the game's own rewards so far; see `RewardState.scored`."""
@@ -101,11 +106,11 @@ class FeedbackLoop:
         def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
             return list(clip_rewards(self.asker.reader.read(clips, length)))
 
-        return Teacher(self.store, config, rewards, annotator=f"teacher:{self.experiment.feedback.teacher}")
+        return Teacher(self.store, config, rewards, f"teacher:{self.experiment.feedback.teacher}", session=self.session)
 
     def _recorded_teacher(self) -> RecordedTeacher | None:
         source = recorded_source(self.experiment.feedback.teacher)
-        return RecordedTeacher(self.store, source) if source and self.experiment.learns_from_people else None
+        return RecordedTeacher(self.store, source, self.session) if source and self.experiment.learns_from_people else None
 
     def run(self, watch: Watcher, until: Callable[[], bool] = lambda: False) -> bool:
         """Goes through the iterations that are left.
@@ -122,8 +127,7 @@ class FeedbackLoop:
             metrics = self.step(until)
             if metrics is None:
                 return False
-            steps = self.iteration * self.experiment.steps_per_iteration
-            watch(Progress(self.iteration, steps, metrics, time.monotonic() - began))
+            watch(Progress(self.iteration, self.steps, metrics, time.monotonic() - began))
         return self.iteration >= self.experiment.iterations
 
     def step(self, until: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -164,6 +168,8 @@ class FeedbackLoop:
         """Everything needed to go on later: arrays, and JSON values beside them. Only between iterations."""
         extra = {
             "iteration": self.iteration,
+            "steps": self.steps,
+            "annealed": self._annealed,
             "trusted": self.trusted,
             "asked": self._asked,
             "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
@@ -177,6 +183,9 @@ class FeedbackLoop:
         """Goes on from a checkpoint of the same experiment; answers are read again from the store."""
         self.state = state
         self.iteration, self.trusted, self._asked = extra["iteration"], extra["trusted"], extra["asked"]
+        # Checkpoints of earlier versions do not say: those counted every iteration.
+        self.steps = extra.get("steps", self.iteration * self.experiment.steps_per_iteration)
+        self._annealed = extra.get("annealed", self.iteration / self.experiment.iterations)
         self.trainer.restore_extra(state.learner, extra["trainer"])
         self._scored = tuple(extra.get("scored", (0.0, 0.0)))  # runs of revision cd37529 counted in points
         if self.lessons is not None:
@@ -188,7 +197,7 @@ class FeedbackLoop:
     @property
     def policy_name(self) -> str:
         """Name of the present policy."""
-        return f"{self.experiment.name}/{self.iteration}"
+        return f"{self.session}/{self.iteration}"
 
     def _record(self, rounds: int) -> Recording:
         """Lets the recorder's games go on; returns the last recording."""
@@ -205,17 +214,20 @@ class FeedbackLoop:
         return reward_state(weights, self.state.model.params, self._scored)
 
     def _train(self) -> dict[str, float]:
-        """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is.
+        """Lets the agent learn for one iteration; while nothing at all is paid it stays as it is, and its schedules too.
 
         Without a reward, advantages are the critic's errors; normalised, they would push the policy about at random and use up its entropy.
+        What is left of the schedules is spread evenly over the iterations that are left, so that they end with the run.
         """
         e = self.experiment
         if e.reward.learned and not self._paid:
             return {"true_return": self.asker.recorded_return}
-        begin, end = self.iteration / e.iterations, (self.iteration + 1) / e.iterations
+        begin, left = self._annealed, e.iterations - self.iteration
+        end = begin + (1.0 - begin) / left if left > 1 else 1.0
         learner, trained = self.trainer.train(self.state.learner, self._reward(), updates=e.updates, begin=begin, end=end)
         self.state = self.state._replace(learner=learner)
         self._scored = (float(trained.pop("scored/squares")), float(trained.pop("scored/count")))
+        self.steps, self._annealed = self.steps + e.steps_per_iteration, end
         return {name: float(value) for name, value in trained.items()}
 
     def _imitate(self, *, new: bool = False) -> dict[str, float]:
@@ -250,13 +262,14 @@ class FeedbackLoop:
         return self.trusted or bool(reward.true or reward.constant or reward.random)
 
     def _all_answered(self) -> bool:
-        silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
-        return self.labels.answered + silent >= self._asked
+        """Whether no question of this run waits for an answer, however many answers others have got."""
+        silent = self.teacher.silent if isinstance(self.teacher, RecordedTeacher) else set()  # nobody is waited for there
+        return silent.issuperset(self.store.query_ids(still_wanted=True, session=self.session))
 
     def _collect(self, until: Callable[[], bool]) -> bool:
         """Takes answers. False where ``until`` said stop.
 
-        Mode ``wait``: until all that was asked is answered. Mode ``async``: what has come; only while there is nothing at all to learn from
+        Mode ``wait``: until every question has its answer. Mode ``async``: what has come; only while there is nothing at all to learn from
         it waits for a few answers more.
         """
         before = len(self.labels.labels)
@@ -264,9 +277,10 @@ class FeedbackLoop:
             if self.teacher is not None:
                 while self.teacher.answer_pending(256):
                     pass
+            everything = self._all_answered()  # before reading, so that all these answers are read
             self.labels.poll()
             enough = self._paid or len(self.labels.labels) - before >= _FIRST_ANSWERS
-            if self._all_answered() or (enough and self.experiment.feedback.mode == "async"):
+            if everything or (enough and self.experiment.feedback.mode == "async"):
                 return True
             if until():
                 return False

@@ -27,7 +27,9 @@ _RESERVED = ("step", "time")
 class MetricsWriter:
     """Appends to one run's metrics; the run's learner has one."""
 
-    def __init__(self, run: RunDirectory, *, wandb: bool = False, resume_step: int | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, *, wandb: bool = False, resume_step: int | None = None, resume_reports: int | None = None
+    ) -> None:
         """Opens the run's metrics for appending.
 
         Args:
@@ -35,13 +37,15 @@ class MetricsWriter:
           wandb: also send to Weights & Biases.
           resume_step: the checkpoint that the run goes on from (-1: from the start): what was written after it is dropped, so that no
             step is there twice. None where nothing was written before.
+          resume_reports: how many reports the checkpoint comes after, where that is known: several reports can have one step, because an
+            agent that is not paid learns from none.
 
         Raises:
           UserError: Weights & Biases is asked for and not installed; or nothing is resumed and there are metrics already.
         """
         self._wandb: Any = _start_wandb(run, resume_step) if wandb else None
         if resume_step is not None:
-            truncate_after(run.metrics_path, resume_step)
+            truncate_after(run.metrics_path, resume_step, resume_reports)
         elif run.metrics_path.exists() and run.metrics_path.stat().st_size:
             raise UserError(f"{run.metrics_path} has metrics already: resume the run from a checkpoint, or start another in another folder")
         self._file: BinaryIO = run.metrics_path.open("ab")
@@ -108,12 +112,15 @@ def series(lines: list[dict[str, Any]], name: str) -> tuple[np.ndarray[Any, Any]
     return np.array([line["step"] for line in having], np.int64), np.array(values, np.float64)
 
 
-def truncate_after(path: Path, step: int) -> None:
-    """Drops every line of a ``metrics.jsonl`` whose step is greater than ``step``, and an unfinished last line. A missing file is empty."""
+def truncate_after(path: Path, step: int, reports: int | None = None) -> None:
+    """Drops every line of a ``metrics.jsonl`` whose step is greater than ``step``, and an unfinished last line. A missing file is empty.
+
+    Of the lines that are left the first ``reports`` stay; None: all.
+    """
     if not path.exists():
         return
-    kept = b"".join(raw for line, raw in _lines(path) if line["step"] <= step)
-    write_atomically(path, kept)
+    kept = [raw for line, raw in _lines(path) if line["step"] <= step]
+    write_atomically(path, b"".join(kept[:reports]))
 
 
 def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:

@@ -11,6 +11,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, Report, create_run, execute, experiment_of
+from rlhf_games.feedback.store import Store
 
 _CLOCK = ("time", "seconds")
 """Numbers that no repetition brings back."""
@@ -55,13 +56,21 @@ def check_repeatable(run: RunDirectory) -> None:
         raise UserError(f"{run.path} was taught by people, who cannot be run again; only runs with a scripted teacher can")
     if experiment.learns_from_people and experiment.feedback.mode != "wait":
         raise UserError(f"{run.path} ran in mode {experiment.feedback.mode!r}, where answers come when they come; only mode 'wait' repeats")
+    with Store.open(run.path, create=False, read_only=True) as store:
+        ids = store.query_ids(session=store.session)
+    if ids != list(range(1, len(ids) + 1)):
+        raise UserError(
+            f"{run.path} shared its store with others while it learned: chance depends on the numbers of questions, which were theirs too; "
+            "only a run that asked the first questions of its store can be repeated"
+        )
 
 
 def compare(first: RunDirectory, second: RunDirectory) -> Comparison:
-    """Compares two runs of the same experiment: every metric of every step, and the summary; times do not count."""
+    """Compares two runs of the same experiment: every metric of every step, the summary, and every answer; times do not count."""
     count, found = _compare_metrics(read_metrics(first.metrics_path), read_metrics(second.metrics_path))
     more, late = _compare_lines("summary.json", first.summary or {}, second.summary or {})
-    return Comparison(count + more, tuple(found + late), tuple(_surroundings(first.versions, second.versions)))
+    said, otherwise = _compare_answers(first.path, second.path)
+    return Comparison(count + more + said, tuple(found + late + otherwise), tuple(_surroundings(first.versions, second.versions)))
 
 
 def _compare_metrics(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> tuple[int, list[str]]:
@@ -73,6 +82,42 @@ def _compare_metrics(first: Sequence[Mapping[str, Any]], second: Sequence[Mappin
     if len(first) != len(second):
         found.append(f"metrics.jsonl: {len(first)} lines before, {len(second)} now")
     return count, found
+
+
+def _compare_answers(first: Path, second: Path) -> tuple[int, list[str]]:
+    """Every answer in its order: who gave it to which question, what it says of which clips on which side, and whether it stands."""
+    one, other = (_said(folder) for folder in (first, second))
+    found = [
+        f"store, answer {number}: {name} was {a[name]!r}, now {b[name]!r}"
+        for number, (a, b) in enumerate(zip(one, other, strict=False), start=1)
+        for name in a
+        if a[name] != b[name]
+    ]
+    if len(one) != len(other):
+        found.append(f"store: {len(one)} answers before, {len(other)} now")
+    return sum(len(entry) for entry in one), found
+
+
+def _said(folder: Path) -> list[dict[str, Any]]:
+    with Store.open(folder, create=False, read_only=True) as store:
+        history = store.history()
+        queries = {query.id: query for query in store.queries(sorted({a.query_id for a, _ in history if a.query_id is not None}))}
+    found = []
+    for answer, taken_back in history:
+        query = None if answer.query_id is None else queries[answer.query_id]
+        about = (answer.episode, answer.replay_id, answer.step) if query is None else (query.iteration, query.control)
+        shown = [[(segment.start, segment.length) for segment in clip.segments] for clip in query.clips] if query is not None else []
+        found.append(
+            {
+                "annotator": answer.annotator,
+                "question": about,
+                "clips": shown,
+                "display": answer.display,
+                "answer": answer.value,
+                "taken back": taken_back is not None,
+            }
+        )
+    return found
 
 
 def _compare_lines(where: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[int, list[str]]:

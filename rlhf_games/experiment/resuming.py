@@ -14,6 +14,7 @@ from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.store.database import StoreLost
 
 T = TypeVar("T")
 
@@ -50,22 +51,28 @@ def begin_at(run: RunDirectory, experiment: Experiment, checkpoints: Checkpoints
     return step
 
 
-def open_store(run: RunDirectory, experiment: Experiment, checkpoints: Checkpoints, step: int | None) -> Store:
-    """The run's store, made only where the run begins (or asks nobody).
+def open_store(
+    run: RunDirectory,
+    experiment: Experiment,
+    checkpoints: Checkpoints,
+    step: int | None,
+    again: Callable[[StoreLost], bool] | None = None,
+) -> Store:
+    """The run's store, made only where the run begins (or asks nobody); ``again``: as `Store.open` takes it.
 
     Raises:
       UserError: the run has been going on and its store is missing, empty, or of an older state than the checkpoint.
     """
     if step is None or not experiment.learns_from_people:
-        return Store.open(run.store_path)
+        return Store.open(run.path, again=again)
     extra = checkpoints.extra(step)
     needed = f"checkpoint {step} was made of {extra['asked']} questions and their answers: put the store back, or start another run"
     try:
-        store = Store.open(run.store_path, create=False)
+        store = Store.open(run.path, create=False, again=again)
     except UserError as error:
         raise UserError(f"{error}; {needed}") from error
     try:
-        _check_store(store, extra, needed)
+        _check_store(store, store.session or experiment.name, extra, needed)
     except BaseException:
         store.close()
         raise
@@ -95,9 +102,9 @@ def _check_new(run: RunDirectory) -> None:
         )
 
 
-def _check_store(store: Store, extra: Mapping[str, Any], needed: str) -> None:
+def _check_store(store: Store, session: str, extra: Mapping[str, Any], needed: str) -> None:
     """Raises ``UserError`` where the store knows less than the checkpoint was made of."""
-    asked = len(store.query_ids())
+    asked = len(store.query_ids(session=session))
     if asked < extra["asked"]:
         raise UserError(f"{store.name}: {extra['asked'] - asked} questions are missing, with their answers; {needed}")
     end, log = store.answers().cursor, extra.get("log", 0)

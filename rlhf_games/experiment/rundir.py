@@ -7,7 +7,7 @@
     versions.json    interpreter, packages, commits     tensorboard/   event files
     source.diff      changes that were not committed    metrics.jsonl  one line per report
     status.json      running, finished, stopped, failed learner.lock   held by the one learner
-    summary.json     what a finished run came to
+    summary.json     what a finished run came to   store.json     where the store is, where it is not here
 
 Files are written whole or not at all, and the folder itself appears only when it is complete.
 """
@@ -29,6 +29,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.versions import uncommitted_changes, versions
+from rlhf_games.feedback.place import FILE as STORE_FILE
+from rlhf_games.feedback.place import Place, place_text
 from rlhf_games.files import sync_folder, umask, write_atomically
 
 State: TypeAlias = Literal["created", "running", "finished", "stopped", "failed", "died"]
@@ -71,6 +73,7 @@ class RunDirectory:
         *,
         sources: Sequence[Path] = (),
         facts: Mapping[str, Any] | None = None,
+        place: Place | None = None,
     ) -> RunDirectory:
         """Makes the folder ``path``, complete or not at all.
 
@@ -79,6 +82,7 @@ class RunDirectory:
           config: JSON values.
           seeds: JSON values.
           sources: folders (workspaces) whose commit and uncommitted changes are recorded beside the framework's own.
+          place: the store, where it is not in the folder.
           facts: more about the surroundings for ``versions.json``, for example the device.
 
         Raises:
@@ -93,7 +97,7 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{final} cannot be made: {error.strerror or error}; name another folder") from error
         try:
-            _fill(draft, config, seeds, {**versions(sources), **(facts or {})}, uncommitted_changes(sources))
+            _fill(draft, config, seeds, {**versions(sources), **(facts or {})}, uncommitted_changes(sources), place)
             draft.chmod(0o777 & ~umask())  # mkdtemp makes folders that only their owner may read
             draft.rename(final)  # refuses a folder that somebody filled in the meantime
         except OSError as error:
@@ -140,7 +144,7 @@ class RunDirectory:
 
     @property
     def store_path(self) -> Path:
-        """``store.sqlite``: questions and answers."""
+        """``store.sqlite``: questions and answers, unless ``store.json`` names another store (``Store.open(path)`` knows)."""
         return self.path / "store.sqlite"
 
     @property
@@ -223,7 +227,9 @@ class RunDirectory:
         raise UserError(f"{self.path}: {who} is already learning in this run; stop it first, or start another run in another folder")
 
 
-def _fill(folder: Path, config: Mapping[str, Any], seeds: Mapping[str, Any], about: Mapping[str, Any], changes: str) -> None:
+def _fill(
+    folder: Path, config: Mapping[str, Any], seeds: Mapping[str, Any], about: Mapping[str, Any], changes: str, place: Place | None
+) -> None:
     """Writes everything that a new run has."""
     texts = {
         "config.json": _to_json(config),
@@ -234,6 +240,8 @@ def _fill(folder: Path, config: Mapping[str, Any], seeds: Mapping[str, Any], abo
     }
     if changes:
         texts["source.diff"] = changes
+    if place is not None:
+        texts[STORE_FILE] = place_text(place)
     for name, text in texts.items():
         write_atomically(folder / name, text)
     (folder / "checkpoints").mkdir()

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,11 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
+from rlhf_games.experiment.patience import Patience
 from rlhf_games.experiment.resuming import begin_at, open_store, restore, with_surroundings
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
+from rlhf_games.feedback.place import Place, resolve
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.files import write_atomically
 from rlhf_games.published.container import About
@@ -47,6 +50,10 @@ class Interruption:
         """Whether somebody asked."""
         return self.asked
 
+    def say(self, text: str) -> None:
+        """Tells whoever watches the run."""
+        self._say(text)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
@@ -67,9 +74,16 @@ class Interruption:
                 signal.signal(number, handler)
 
 
-def create_run(experiment: Experiment, folder: str | Path) -> RunDirectory:
-    """Makes the run's folder with the resolved experiment in it."""
-    return RunDirectory.create(folder, to_mapping(experiment), {"seed": experiment.seed}, sources=workspace.roots())
+def create_run(experiment: Experiment, folder: str | Path, store: str = "") -> RunDirectory:
+    """Makes the run's folder with the resolved experiment in it.
+
+    Args:
+      experiment: what the run does.
+      folder: where; made now.
+      store: path or URL of the store, which other runs may share: this one gets a session of its own there. Empty: in the folder.
+    """
+    place = Place(resolve(store), f"{experiment.name}-{uuid.uuid4().hex[:12]}") if store else None
+    return RunDirectory.create(folder, to_mapping(experiment), {"seed": experiment.seed}, sources=workspace.roots(), place=place)
 
 
 def experiment_of(run: RunDirectory) -> Experiment:
@@ -102,7 +116,7 @@ def execute(
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
         step = begin_at(run, experiment, checkpoints, back_to)
-        with open_store(run, experiment, checkpoints, step) as store:
+        with open_store(run, experiment, checkpoints, step, Patience(interruption.say, interruption)) as store:
             loop = (bench or Bench(experiment)).loop(experiment, store)
             if step is not None:
                 restore(run, loop, checkpoints, step)
@@ -116,14 +130,14 @@ def _go_on(
     run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
-    began, experiment = time.monotonic(), loop.experiment
+    began = time.monotonic()
     _publish(run, loop)
-    resume = None if not loop.iteration and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
-    with MetricsWriter(run, resume_step=resume) as metrics:
+    resume = loop.steps if loop.iteration else (-1 if run.metrics_path.exists() else None)
+    with MetricsWriter(run, resume_step=resume, resume_reports=loop.iteration) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
             return None
-    summary = summarise(loop, experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
+    summary = summarise(loop, loop.experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
     write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
     return summary
 
@@ -134,7 +148,7 @@ def _publish(run: RunDirectory, loop: FeedbackLoop) -> None:
     about = About(
         run=e.name,
         iteration=loop.iteration,
-        steps=loop.iteration * e.steps_per_iteration,
+        steps=loop.steps,
         policy=loop.policy_name,
         trusted=bool(loop.trusted),
         published_at=time.time(),
@@ -175,5 +189,5 @@ def summarise(loop: FeedbackLoop, seed: int) -> dict[str, Any]:
         "cut_off": int(np.sum(~episodes.finished)),
         "answers": loop.labels.answered,
         "labels": len(loop.labels.labels),
-        "steps": loop.iteration * loop.experiment.steps_per_iteration,
+        "steps": loop.steps,
     }

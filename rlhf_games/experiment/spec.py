@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from rlhf_games.feedback.place import keep_secret
 from rlhf_games.feedback.queries import Kind, QueryConfig
 from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
 from rlhf_games.reward.ensemble import Anchor
@@ -122,6 +123,8 @@ class FeedbackConfig:
     def __post_init__(self) -> None:
         _at_least(self, 0, "budget")
         _at_least(self, 1, "imitation_draws")
+        if source := recorded_source(self.teacher):  # a password stays in memory: settings are written to files
+            object.__setattr__(self, "teacher", _RECORDED + keep_secret(source))
         if not 3 <= self.clips <= 6:
             raise ValueError(f"clips must be in 3..6, got {self.clips}")
         if not 0.0 <= self.initial <= 1.0:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
+_BLOCK = 64
+"""Rows that distances are taken to together."""
 
 
 def disagreement(difference: Floats) -> Floats:
@@ -59,8 +61,9 @@ def farthest_first(features: Floats, count: int, rng: np.random.Generator, start
         return found
 
     nearest = np.full(len(features), np.inf)
-    for row in start if start is not None else ():
-        nearest = np.minimum(nearest, to(row - centre))
+    for some in np.array_split(start - centre, -(-len(start) // _BLOCK)) if start is not None and len(start) else ():
+        distance = squares[:, None] - 2.0 * (rows @ some.T) + np.square(some).sum(axis=1)
+        nearest = np.minimum(nearest, np.maximum(distance, 0.0).min(axis=1))
     order = rng.permutation(len(features))
     chosen, distances = np.zeros(count, np.int64), np.zeros(count)
     for k in range(count):

@@ -29,6 +29,9 @@ from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.replay import Replay, fits
 
+_AT_ONCE = 4096
+"""Steps of an episode that are read together."""
+
 
 class FreeStanding:
     """Makes labels for one run. Answers about other games, other options of the game or other versions say nothing to it."""
@@ -48,20 +51,50 @@ class FreeStanding:
         """
         self._store, self._spec, self._session, self._length, self._read = store, spec, session, length, read
         self._first: tuple[Clip, ...] = ()
+        self._checked: dict[str, tuple[int, int]] = {}
+        """Stretches of replays that reproduce."""
         self.refused: dict[int, str] = {}
         """Ids of answers that were left out, and why."""
 
-    def labels(self, answer: Answer) -> tuple[Label, ...] | None:
-        """The labels of an answer; None where its episode has no replay yet, or there is nothing yet to compare it with."""
-        try:
-            found = self._labels(answer)
-            for clip in (clip for label in found or () for clip in label.clips):
-                if self._read is not None:
-                    self._read([clip])
-        except UserError as error:
-            self.refused[answer.id] = str(error)
-            return ()
+    def labels_of(self, answers: Sequence[Answer]) -> list[tuple[Label, ...] | None]:
+        """The labels of each answer; None where its episode has no replay yet, or there is nothing yet to compare it with.
+
+        Each episode is played again once for all answers about it.
+        """
+        found: list[tuple[Label, ...] | None] = []
+        for answer in answers:
+            try:
+                found.append(self._labels(answer))
+            except UserError as error:
+                self.refused[answer.id] = str(error)
+                found.append(())
+        problems = self._check([label for labels in found for label in labels or ()])
+        for place, (answer, labels) in enumerate(zip(answers, found, strict=True)):
+            bad = [problems[name] for name in _replays(labels or ()) if name in problems]
+            if bad:
+                self.refused[answer.id], found[place] = bad[0], ()
         return found
+
+    def _check(self, labels: Sequence[Label]) -> dict[str, str]:
+        """Plays again what the labels are about and was not played yet; returns replays that do not reproduce, and why."""
+        spans: dict[str, tuple[int, int]] = {}
+        for segment in (segment for label in labels for clip in label.clips for segment in clip.segments):
+            start, stop = spans.get(segment.replay_id, (segment.start, segment.stop))
+            spans[segment.replay_id] = (min(start, segment.start), max(stop, segment.stop))
+        problems: dict[str, str] = {}
+        for replay_id, (start, stop) in spans.items():
+            known = self._checked.get(replay_id, (0, 0))
+            if self._read is None or known[0] <= start < stop <= known[1]:
+                continue
+            # what is read is kept by the reader, so that fitting need not play it again; of very long stretches the end alone, which
+            # is checked as far
+            start = max(start, stop - _AT_ONCE)
+            try:
+                self._read([Clip((Segment(replay_id, start, stop - start),))])
+                self._checked[replay_id] = (min(start, known[0]) if known[1] else start, max(stop, known[1]))
+            except UserError as error:
+                problems[replay_id] = str(error)
+        return problems
 
     def _labels(self, answer: Answer) -> tuple[Label, ...] | None:
         if answer.replay_id is None or answer.step is None:
@@ -125,8 +158,8 @@ class FreeStanding:
         Where these cover everything (short episodes), the clips of the questions themselves.
         """
         if not self._first:
-            queries = self._store.queries(self._store.query_ids())
-            mine = [query for query in queries if query.session == self._session and query.iteration == 0]
+            queries = self._store.queries(self._store.query_ids(session=self._session))
+            mine = [query for query in queries if query.iteration == 0]
             asked = tuple(dict.fromkeys(clip for query in mine for clip in query.clips))
             self._first = self._beside(asked) or asked
         return self._first
@@ -154,6 +187,10 @@ def _gaps(windows: Sequence[tuple[int, int]], length: int) -> list[tuple[int, in
     starts = [0, *accumulate((stop for _, stop in edges), max)]
     stops = [*(start for start, _ in edges), length]
     return [(low, high) for low, high in zip(starts, stops, strict=True) if low < high]
+
+
+def _replays(labels: Sequence[Label]) -> set[str]:
+    return {segment.replay_id for label in labels for clip in label.clips for segment in clip.segments}
 
 
 def _beginning(clip: Clip, steps: int) -> Clip:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar, Literal, Protocol, TypeAlias
@@ -144,8 +144,8 @@ def ties(label: Label) -> list[bool]:
 class FreeLabels(Protocol):
     """Makes labels of answers that nobody asked for."""
 
-    def labels(self, answer: Answer) -> tuple[Label, ...] | None:
-        """What the answer says to this run; nothing where it says nothing, None where that cannot be known yet."""
+    def labels_of(self, answers: Sequence[Answer]) -> list[tuple[Label, ...] | None]:
+        """What each answer says to this run; nothing where it says nothing, None where that cannot be known yet."""
 
 
 def asked_label(answer: Answer, query: Query) -> Asked | None:
@@ -233,7 +233,8 @@ class LabelReader:
             self._unclear.discard(answer_id)
         count = len(self._labels)
         self._take_asked([answer for answer in page.answers if answer.query_id is not None])
-        self._take_free(read_again(self._store, self._unclear, FREE) + [answer for answer in page.answers if answer.query_id is None])
+        again = self._store.answers_about(self._unclear) if self._unclear else ()
+        self._take_free([*again, *(answer for answer in page.answers if answer.query_id is None)])
         return bool(gone) or len(self._labels) > count
 
     def _take_asked(self, answers: Iterable[Answer]) -> None:
@@ -247,19 +248,12 @@ class LabelReader:
                 self._labels[answer.id] = () if label is None else (label,)
                 self._asked.add(answer.id)
 
-    def _take_free(self, answers: Iterable[Answer]) -> None:
-        if self._free is None:
+    def _take_free(self, answers: Sequence[Answer]) -> None:
+        if self._free is None or not answers:
             return
-        for answer in answers:
-            labels = self._free.labels(answer)
+        for answer, labels in zip(answers, self._free.labels_of(answers), strict=True):
             if labels is None:
                 self._unclear.add(answer.id)
             else:
                 self._unclear.discard(answer.id)
                 self._labels[answer.id] = labels
-
-
-def read_again(store: Store, ids: Collection[int], kinds: Sequence[str]) -> list[Answer]:
-    """Answers that a reader passed by because they said nothing yet: about an episode without a replay, or before any question."""
-    page = store.answers(min(ids) - 1, kinds=kinds) if ids else None
-    return [] if page is None else [answer for answer in page.answers if answer.id in ids]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
 from rlhf_games.feedback.answers import ActionValue, Advice, Demonstration, Takeover
-from rlhf_games.feedback.labels import read_again
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.replay import fits
@@ -55,7 +54,8 @@ class LessonReader:
         for answer_id in page.retracted:
             self._lessons.pop(answer_id, None)
             self._without_replay.discard(answer_id)
-        for answer in [*read_again(self._store, self._without_replay, KINDS), *page.answers]:
+        again = self._store.answers_about(self._without_replay) if self._without_replay else ()
+        for answer in (*again, *page.answers):
             self._take(answer)
         return self.lessons != before
 

@@ -36,37 +36,50 @@ class RecordedTeacher:
     A query that was not answered there stays unanswered: people may answer it still.
     """
 
-    def __init__(self, store: Store, source: str | Path) -> None:
-        """``source``: the folder of a run, or a store; read once, now.
+    def __init__(self, store: Store, source: str | Path, session: str | None = None) -> None:
+        """Reads what was said.
+
+        Args:
+          store: whose questions are answered.
+          source: the folder of a run, or a store; read once, now, and not changed.
+          session: only questions of this session are answered; None: all.
 
         Raises:
           UserError: there is no such store.
         """
-        self._store = store
+        self._store, self._session = store, session
         self._seen: set[int] = set()
-        self.unmatched = 0
+        self.silent: set[int] = set()
         """Queries that nobody answered there."""
-        with Store.open(source, create=False) as other:
+        with Store.open(source, create=False, read_only=True) as other:
             self._said = _read(other)
             self._where = other.name
         for name in {said.answer.annotator for answers in self._said.values() for said in answers}:
             store.register(_annotator(name), "recorded", {"from": self._where, "annotator": name})
 
     @property
+    def unmatched(self) -> int:
+        """How many queries nobody answered there."""
+        return len(self.silent)
+
+    @property
     def matched(self) -> int:
         """Queries that got an answer (or several, where several people had answered), by an earlier process too."""
-        answers = self._store.answers().answers
-        return len({answer.query_id for answer in answers if answer.annotator.startswith(_PREFIX)})
+        mine = set(self._store.query_ids(session=self._session))
+        said = {answer.query_id for answer in self._store.answers().answers if answer.annotator.startswith(_PREFIX)}
+        return len(mine & said)
 
     def answer_pending(self, limit: int = 64) -> int:
         """Answers what it can of up to ``limit`` queries that it has not seen yet, oldest first; returns how many it saw."""
-        waiting = [query_id for query_id in self._store.query_ids(still_wanted=True) if query_id not in self._seen][:limit]
+        waiting = [query_id for query_id in self._store.query_ids(still_wanted=True, session=self._session) if query_id not in self._seen][
+            :limit
+        ]
         queries = self._store.queries(waiting)
         drafts = []
         for query, shown in zip(queries, _shown(self._store, queries), strict=True):
             said = self._said.get(_content(query.kind, shown), ())
             drafts += [_draft(entry, query, shown) for entry in said]
-            self.unmatched += not said
+            self.silent |= set() if said else {query.id}
         self._store.post_answers(drafts)
         self._seen.update(waiting)
         return len(waiting)

@@ -5,14 +5,14 @@ inserts them. So their ids come into view in order on every database, and a read
 (a plain PostgreSQL sequence would let id 8 be seen before id 7).
 
 JSON is kept as text and parsed by our own code, so that a damaged row can be refused by the name of its table and field.
-Times are seconds since 1970 (UTC) by the clock of the process that wrote them.
+Times are seconds since 1970 (UTC): PostgreSQL by the clock of the server, SQLite by that of the machine, answers also by the client's.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The Alembic revision these tables belong to; a test compares both with the migrations."""
 
 metadata = sa.MetaData(
@@ -58,7 +58,7 @@ queries = sa.Table(
     sa.Column("step", sa.Integer),
     sa.Column("strategy", sa.Text, nullable=False),
     sa.Column("acquisition", sa.Double, comment="what the strategy thought the answer was worth"),
-    sa.Column("session", sa.Text, nullable=False),
+    sa.Column("session", sa.Text, nullable=False, index=True),
     sa.Column("iteration", sa.Integer, nullable=False),
     sa.Column("policy_version", sa.Text, nullable=False),
     sa.Column("reward_version", sa.Text, nullable=False),
@@ -71,6 +71,7 @@ queries = sa.Table(
     sa.Column("remaining", sa.Integer, nullable=False, comment="wanted minus effective answers; may fall below 0"),
     sa.Column("leased_by", sa.Text),
     sa.Column("leased_until", sa.Double),
+    sa.Column("lease_holder", sa.Text, comment="process and call that hold the lease"),
     sqlite_autoincrement=True,
 )
 # Literals, not parameters: SQLite uses a partial index only where the condition is spelt out in the statement.
@@ -107,7 +108,7 @@ answers = sa.Table(
     metadata,
     sa.Column("id", BigId, primary_key=True, autoincrement=False, comment="from log_head"),
     sa.Column("uuid", sa.Text, nullable=False, unique=True, comment="made by the client: a retried post is stored once"),
-    sa.Column("query_id", BigId, sa.ForeignKey("queries.id"), index=True),
+    sa.Column("query_id", BigId, sa.ForeignKey("queries.id")),
     sa.Column("annotator", sa.Text, sa.ForeignKey("annotators.name"), nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("payload", sa.Text, nullable=False, comment="JSON of answers.py"),
@@ -118,6 +119,8 @@ answers = sa.Table(
     sa.Column("shown_at", sa.Double, nullable=False),
     sa.Column("answered_at", sa.Double, nullable=False),
     sa.Column("received_at", sa.Double, nullable=False, index=True),
+    sa.Column("session", sa.Text, comment="of a free-standing answer that belongs to one session only"),
+    sa.Index("ix_answers_query_id_annotator", "query_id", "annotator"),
 )
 
 retractions = sa.Table(

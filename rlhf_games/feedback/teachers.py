@@ -232,8 +232,8 @@ def query_rng(seed: int, query_id: int) -> np.random.Generator:
 class Teacher:
     """Answers preference, ranking and rating queries of a store.
 
-    Each running teacher needs a name of its own: leases that an earlier process of the same name left behind are given back at the
-    start, so that a run that was killed goes on at once.
+    Leases that an earlier process of the same name left behind are given back at the start, so that a run that was killed goes on at
+    once.
     """
 
     kinds = ("preference", "ranking", "rating")
@@ -247,7 +247,10 @@ class Teacher:
         *,
         lease_seconds: float = 300.0,
         clock: Callable[[], float] = time.time,
+        session: str | None = None,
     ) -> None:
+        """``session``: only queries of this session are answered; None: all."""
+        self._session = session
         self._store, self._config, self._rewards_of = store, config, rewards_of
         self._annotator, self._lease_seconds, self._clock = annotator, lease_seconds, clock
         details = asdict(config) | {"beta": None if config.beta is None or math.isinf(config.beta) else config.beta}
@@ -258,7 +261,7 @@ class Teacher:
 
     def answer_pending(self, limit: int = 64) -> int:
         """Answers up to ``limit`` waiting queries in one transaction; returns how many."""
-        queries = self._store.lease_many(self._annotator, limit, kinds=self.kinds, seconds=self._lease_seconds)
+        queries = self._store.lease_many(self._annotator, limit, kinds=self.kinds, seconds=self._lease_seconds, session=self._session)
         if not queries:
             return 0
         try:
@@ -304,7 +307,7 @@ class Teacher:
         """Looks at every clip that their sessions have shown for rating so far, answered or not, once."""
         if not queries:
             return
-        new = [query_id for query_id in self._store.query_ids(kind="rating") if query_id not in self._rating]
+        new = [query_id for query_id in self._store.query_ids(kind="rating", session=self._session) if query_id not in self._rating]
         self._rating |= {query.id: query for query in self._store.queries(new)}
         sessions = {query.session for query in queries}
         unseen = [query for query in self._rating.values() if query.session in sessions and query.id not in self._worth]

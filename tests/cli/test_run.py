@@ -58,7 +58,7 @@ def test_run_resume_and_reproduce(lab: Path, capsys: pytest.CaptureFixture[str],
 
     with monkeypatch.context() as patch:
         patch.setattr(progress.RunProgress, "__call__", interrupt)
-        assert main(["run", "--out", "first", *TINY.flags(TINY.SETTINGS)]) == 130
+        assert main(["run", "--out", "first", *TINY.flags(TINY.SETTINGS), "--set", "model.trust=0"]) == 130
     out = capsys.readouterr().out
     assert out.startswith("tiny (")
     assert "ppo plays probe/match, 512 steps, 30 answers from oracle; the run is first" in out

@@ -35,6 +35,7 @@ SETTINGS = settings(
     feedback__schedule="constant",
     feedback__initial=1 / ITERATIONS,
     feedback__query__strategy="disagreement",
+    model__trust=0.0,  # so that every iteration learns
 )
 
 

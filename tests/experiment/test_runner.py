@@ -55,7 +55,7 @@ def numbers(run: RunDirectory) -> list[dict[str, Any]]:
 
 
 def test_a_run_stopped_twice_ends_like_one_that_was_not(go: Go, tmp_path: Path) -> None:
-    experiment = tiny()
+    experiment = tiny(model__trust=0.0)
     whole, parts = create_run(experiment, tmp_path / "whole"), create_run(experiment, tmp_path / "parts")
     summary = go(whole)
     assert go(parts, 1) is None
@@ -86,7 +86,7 @@ def test_a_run_that_failed_goes_on_from_its_last_checkpoint(go: Go, tmp_path: Pa
 
 
 def test_what_was_written_after_the_last_checkpoint_is_not_there_twice(go: Go, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(tiny(model__trust=0.0), tmp_path / "run")
     go(run, 2)
     with run.metrics_path.open("a") as file:  # killed between the metrics and the checkpoint of iteration 3, and in the middle of a line
         file.write('{"step": 384, "time": 1.0}\n{"step": 51')
@@ -159,7 +159,7 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(go: Go, tmp_
 
 
 def test_reproduce_says_same_or_names_the_first_difference(bench: Bench, go: Go, tmp_path: Path, in_lab: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(tiny(model__trust=0.0), tmp_path / "run")
     with pytest.raises(UserError, match="is created, not finished"):
         reproduce(run, tmp_path / "early", nobody, Interruption(print))
     go(run)

@@ -27,7 +27,7 @@ from .conftest import asker, draft, make_replay
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(target: str) -> None:
-    reader, _ = open_engine(target, create=True)
+    reader, _ = open_engine(parse_target(target).url, create=True)
     with reader.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
@@ -53,7 +53,7 @@ def test_opening_again_changes_nothing(target: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused(target: str) -> None:
     with Store.open(target):
         pass
-    reader, writer = open_engine(target, create=False)
+    reader, writer = open_engine(parse_target(target).url, create=False)
     with writer.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     reader.dispose()
@@ -62,7 +62,7 @@ def test_a_store_of_a_newer_schema_is_refused(target: str) -> None:
 
 
 def test_sqlite_is_opened_for_durability(tmp_path: Path) -> None:
-    reader, writer = open_engine(tmp_path / "store.sqlite", create=True)
+    reader, writer = open_engine(parse_target(tmp_path / "store.sqlite").url, create=True)
     for engine in (reader, writer):
         with engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -91,10 +91,10 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_targets(tmp_path: Path) -> None:
-    assert parse_target(tmp_path).database == str(tmp_path / "store.sqlite")
-    assert parse_target(tmp_path / "x.db").database == str(tmp_path / "x.db")
-    assert parse_target(f"sqlite:///{tmp_path}/x.db").drivername == "sqlite+pysqlite"
-    assert parse_target("postgresql://a@b/c").drivername == "postgresql+psycopg"
+    assert parse_target(tmp_path).url.database == str(tmp_path / "store.sqlite")
+    assert parse_target(tmp_path / "x.db").url.database == str(tmp_path / "x.db")
+    assert parse_target(f"sqlite:///{tmp_path}/x.db").url.drivername == "sqlite+pysqlite"
+    assert parse_target("postgresql://a@b/c").url.drivername == "postgresql+psycopg"
     for wrong in ("mysql://a/b", "sqlite://", "sqlite:///:memory:", "http://", "://"):
         with pytest.raises(UserError):
             parse_target(wrong)

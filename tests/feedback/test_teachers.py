@@ -253,5 +253,5 @@ def test_a_teacher_that_needs_recent_returns_says_so_and_gives_the_queries_back(
 def test_a_restarted_teacher_takes_up_what_its_dead_process_held(sqlite_store: Store) -> None:
     session = Session(sqlite_store)
     ids = session.post(5)
-    sqlite_store.lease_many("t", 5, seconds=10_000)
+    sqlite_store.lease_many("t", 5, seconds=3_000)
     assert len(answer_all(session, ORACLE, ids)) == 5

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from rlhf_games.feedback.schema import STILL_WANTED, annotators, answers, queries, retractions
+from rlhf_games.feedback.store.queue import is_leased, of_session
 from rlhf_games.feedback.store.records import Annotator, Progress, Row
 
 _EFFECTIVE = answers.outerjoin(retractions, retractions.c.answer_id == answers.c.id)
@@ -29,20 +30,24 @@ def _read_annotator(row: Row) -> Annotator:
     return Annotator(row.text("name"), row.text("kind"), details, row.number("since"), row.integer("answers"))
 
 
-def read_progress(connection: Connection, now: float, window: float) -> Progress:
-    """Counts at the time ``now``; the rate is over the last ``window`` seconds."""
+def read_progress(connection: Connection, now: float, window: float, session: str | None = None) -> Progress:
+    """Counts at the time ``now``, of one session or (None) of all; the rate is over the last ``window`` seconds."""
     count = sa.func.count()
-    effective = sa.select(count).select_from(_EFFECTIVE).where(answers.c.query_id.is_not(None), retractions.c.id.is_(None))
-    waiting = sa.select(count).select_from(queries).where(STILL_WANTED)
+    effective = sa.select(count).select_from(_EFFECTIVE.join(queries, queries.c.id == answers.c.query_id)).where(retractions.c.id.is_(None))
+    back = sa.select(count).select_from(retractions)
+    if session is not None:
+        back = back.join(answers, answers.c.id == retractions.c.answer_id).join(queries, queries.c.id == answers.c.query_id)
+    asked = sa.select(count).select_from(queries)
 
     def number(statement: sa.Select[Any]) -> int:
-        return int(connection.execute(statement).scalar_one())
+        return int(connection.execute(of_session(statement, session)).scalar_one())
 
+    given = sa.select(sa.func.coalesce(sa.func.sum(queries.c.wanted - queries.c.remaining), 0))
     return Progress(
-        answered=number(effective),
-        open=number(waiting),
-        leased=number(waiting.where(queries.c.leased_until > now)),
-        withdrawn=number(sa.select(count).select_from(queries).where(queries.c.withdrawn_at.is_not(None))),
-        retracted=number(sa.select(count).select_from(retractions)),
+        answered=number(given),
+        open=number(asked.where(STILL_WANTED)),
+        leased=number(asked.where(STILL_WANTED, is_leased(now))),
+        withdrawn=number(asked.where(queries.c.withdrawn_at.is_not(None))),
+        retracted=number(back),
         per_minute=number(effective.where(answers.c.received_at > now - window)) * 60.0 / window,
     )

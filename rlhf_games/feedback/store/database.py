@@ -3,14 +3,17 @@
 SQLite runs in WAL mode with ``synchronous=FULL``: a commit returns when the log is on the disk, readers never block writers. Every
 writing transaction begins with ``BEGIN IMMEDIATE``, so that it can wait for its turn but never fails half-way. PostgreSQL runs with
 ``synchronous_commit=on``.
+
+Who only reads (``read_only``) changes nothing: a store of an earlier schema is read from a copy in memory that is brought up to date.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -18,82 +21,150 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.feedback.place import read_place, secret_of, without_password
 from rlhf_games.feedback.schema import SCHEMA_REVISION, log_head
+from rlhf_games.feedback.store import files
+from rlhf_games.feedback.store.files import BUSY_SECONDS
 
-BUSY_SECONDS = 60.0
-"""How long a writer waits for its turn on SQLite before it gives up."""
+_MAKING_SECONDS = 2.0
+"""How long an empty database may be one that another process is just making a store of."""
+_LOSSES = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+"""A server that is gone without a word is noticed within a minute (libpq's settings; a URL may say otherwise)."""
 _MIGRATION_LOCK = 0x726C6866
 """PostgreSQL advisory lock held while the schema is brought up to date."""
 
 
-def parse_target(target: str | Path) -> URL:
-    """The database that a path or URL means: a file (SQLite), a folder (its ``store.sqlite``), or ``postgresql://...``.
+class StoreLost(UserError):
+    """The database does not answer just now: it may be starting again."""
+
+
+class Address(NamedTuple):
+    """What a path or URL means."""
+
+    url: URL
+    session: str | None
+    """The one session that is meant, where the address is the folder of a run that shares its store."""
+
+
+def parse_target(target: str | Path) -> Address:
+    """The database that a path or URL means: a file (SQLite), the folder of a run (the store it names, or its ``store.sqlite``), or
+    ``postgresql://...``.
 
     Raises:
       UserError: another kind of database, or not a URL.
     """
     text = str(target)
-    if "://" not in text:
-        path = Path(text).expanduser()
-        path = path / "store.sqlite" if path.is_dir() else path
-        return URL.create("sqlite+pysqlite", database=str(path.resolve()))
+    if "://" in text:
+        return Address(_parse_url(secret_of(text)), None)
+    path = Path(text).expanduser()
+    place = read_place(path) if path.is_dir() else None
+    if place is not None:
+        return Address(parse_target(place.store).url, place.session)
+    path = path / "store.sqlite" if path.is_dir() else path
+    return Address(URL.create("sqlite+pysqlite", database=str(path.resolve())), None)
+
+
+def _parse_url(text: str) -> URL:
+    shown = without_password(text)
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise UserError(f"{text!r} is no database URL; write postgresql://user@host/name or the path of a file") from error
+    except (ArgumentError, ValueError):
+        raise UserError(f"{shown!r} is no database URL; write postgresql://user@host/name or the path of a file") from None
     drivers = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     driver = drivers.get(url.drivername.split("+")[0])
     if driver is None:
-        raise UserError(f"{url.render_as_string()}: a store lives in SQLite or PostgreSQL; write postgresql://user@host/name or a path")
+        raise UserError(f"{shown}: a store lives in SQLite or PostgreSQL; write postgresql://user@host/name or a path")
     if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
         raise UserError("a store must outlive its process: give the path of a file, not a database in memory")
+    if "@" in (url.host or ""):
+        raise UserError(f"{shown}: write @ in a password as %40 (and : as %3A, / as %2F), or leave it out and set PGPASSWORD")
     return url.set(drivername=driver)
 
 
-def open_engine(target: str | Path, create: bool) -> tuple[Engine, Engine]:
+def open_engine(url: URL, create: bool, read_only: bool = False) -> tuple[Engine, Engine]:
     """Connects and brings the schema up to date; returns the engines for reading and for writing (one pool).
+
+    Args:
+      url: of `parse_target`.
+      create: make a store where there is none.
+      read_only: change nothing, not even the schema.
 
     Raises:
       UserError: not there and ``create`` is False, cannot be reached, no store, or of a newer schema.
     """
-    url = parse_target(target)
-    if url.drivername.startswith("sqlite"):
-        _check_file(Path(str(url.database)), create)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        options = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
-        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"options": options})
+    name = describe(url)
+    if not url.drivername.startswith("sqlite"):
+        settings = {name: value for name, value in _LOSSES.items() if name not in url.query}
+        settings["options"] = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=settings)
+        return engine, _with_schema(engine, name, create)
+    path = Path(str(url.database))
+    files.make_file(path, create and not read_only)
+    try:
+        if read_only:
+            return _open_to_read(url, path, name)
+        files.refuse_strangers(path)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"{name}: the database cannot be used: {error}") from error
+    engine = sa.create_engine(url, creator=lambda: files.connect(path))
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine, _with_schema(engine, name, create)
+
+
+def _with_schema(engine: Engine, name: str, create: bool) -> Engine:
+    """The engine for writing, once the database is a store of the present schema."""
     writer = engine.execution_options(immediate=True)
     try:
-        _ensure_schema(writer, describe(url), create)
+        _ensure_schema(writer, name, create)
     except DBAPIError as error:
         engine.dispose()
-        raise UserError(f"{describe(url)}: the database cannot be used: {error.orig}") from error
+        hint = "; a run keeps no password: set PGPASSWORD or write ~/.pgpass" if "password" in str(error.orig) else ""
+        raise UserError(f"{name}: the database cannot be used: {error.orig}{hint}") from error
     except BaseException:
         engine.dispose()
         raise
-    return engine, writer
+    return writer
+
+
+def _open_to_read(url: URL, path: Path, name: str) -> tuple[Engine, Engine]:
+    """Both engines read the file, or, where its schema is an earlier one, a copy of it."""
+    engine = sa.create_engine(url, creator=lambda: files.connect_to_read(path))
+    event.listen(engine, "begin", _begin_sqlite)
+    try:
+        with engine.connect() as connection:
+            found = _found(connection, name)
+        if found == SCHEMA_REVISION:
+            return engine, engine
+        engine.dispose()
+        if found is None:
+            raise _empty(name)
+        memory = sqlite3.connect(":memory:", check_same_thread=False)
+        with closing(files.connect_to_read(path)) as source:
+            source.backup(memory)
+        engine = sa.create_engine("sqlite+pysqlite://", creator=lambda: memory, poolclass=sa.StaticPool)
+        event.listen(engine, "connect", _by_hand)
+        event.listen(engine, "begin", _begin_sqlite)
+        _migrate(engine, name)
+        memory.execute("PRAGMA query_only=ON").close()  # what is written here would be lost
+    except DBAPIError as error:
+        engine.dispose()
+        raise UserError(f"{name}: the database cannot be used: {error.orig}") from error
+    return engine, engine
 
 
 def describe(url: URL) -> str:
     """The store's name for messages, without a password."""
-    return str(url.database) if url.drivername.startswith("sqlite") else url.render_as_string(hide_password=True)
+    return str(url.database) if url.drivername.startswith("sqlite") else without_password(url.render_as_string(hide_password=False))
 
 
-def _check_file(path: Path, create: bool) -> None:
-    if path.exists():
-        return
-    if not create:
-        raise UserError(f"{path}: no store here; give the path of a store, or of the run directory that holds it")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
+def _by_hand(connection: Any, _record: Any) -> None:
+    # No implicit BEGIN by the driver: _begin_sqlite says when and how.
+    connection.isolation_level = None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # No implicit BEGIN by the driver: _begin_sqlite says when and how.
-    connection.isolation_level = None
+    _by_hand(connection, _record)
     _write_ahead(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(BUSY_SECONDS * 1000)}"):
         connection.execute(f"PRAGMA {pragma}").close()
@@ -120,17 +191,36 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _ensure_schema(writer: Engine, name: str, create: bool) -> None:
-    with writer.connect() as connection:
-        # in this order: a store that another process makes in between is then seen as one, not as tables of something else
-        empty = not sa.inspect(connection).get_table_names()
-        found = _revision(connection)
+    deadline = time.monotonic() + _MAKING_SECONDS
+    while True:
+        with writer.connect() as connection:
+            found = _found(connection, name)
+        if found is not None or create or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
     if found == SCHEMA_REVISION:
         return
-    if found is None and not empty:
-        raise UserError(f"{name}: this database belongs to something else (it has tables, but none of a store); give another path or URL")
     if found is None and not create:
-        raise UserError(f"{name}: this database is empty; give the path or URL of a store")
+        raise _empty(name)
     _migrate(writer, name)
+
+
+def _found(connection: Connection, name: str) -> str | None:
+    """The schema of a store; None: the database is empty.
+
+    Raises:
+      UserError: it is no store.
+    """
+    # in this order: a store that another process makes in between is then seen as one, not as tables of something else
+    tables = set(sa.inspect(connection).get_table_names())
+    found = _revision(connection)
+    if (found is None and tables) or (found is not None and tables and not files.is_store(tables)):
+        raise files.stranger(name)
+    return found
+
+
+def _empty(name: str) -> UserError:
+    return UserError(f"{name}: this database is empty; give the path or URL of a store")
 
 
 def _revision(connection: Connection) -> str | None:

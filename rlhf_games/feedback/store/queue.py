@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.schema import STILL_WANTED, answers, clips, queries, query_clips, replays, retractions
+from rlhf_games.feedback.store.holder import is_gone
 from rlhf_games.feedback.store.records import Query, QueryDraft, Row, read_query
 from rlhf_games.feedback.store.sql import chunks, insert_new, lock_head, select_where_in
 from rlhf_games.replay.clip import Clip
 
+LONGEST_LEASE = 3600.0
+"""Seconds that a lease can last without being renewed."""
 _SAME_QUESTION = ("kind", "replay_id", "step", "strategy", "session", "iteration", "control", "wanted")
 """Fields in which a query posted again under its key must agree (the clips too)."""
 
@@ -26,17 +28,18 @@ def clip_id(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], rng: np.random.Generator, now: float) -> list[int]:
-    """Stores the questions and returns their ids in order; a draft whose key is known gives the id of the earlier query."""
+def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], now: float) -> list[int]:
+    """Stores the questions, whose display orders are drawn, and returns their ids in order.
+
+    A draft whose key is known gives the id of the earlier query.
+    """
     _check_material(connection, drafts)
     known = _posted_keys(connection, drafts)
     forms = [[clip.to_json() for clip in draft.clips] for draft in drafts]
     rows, places = [], []
     for index, draft in enumerate(drafts):
-        # Drawn for known drafts too: what the others get must not depend on what was posted before a crash.
-        display = tuple(int(place) for place in rng.permutation(len(draft.clips))) if draft.display is None else draft.display
         if draft.key not in known:
-            rows.append(_query_row(draft, display, now))
+            rows.append(_query_row(draft, now))
             places.append(index)
     lengths = {text: clip.length for draft, texts in zip(drafts, forms, strict=True) for clip, text in zip(draft.clips, texts, strict=True)}
     insert_new(connection, clips, [{"id": clip_id(text), "length": length, "json": text} for text, length in lengths.items()])
@@ -55,10 +58,10 @@ def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], rng: 
     return [ids[index] if index in ids else known[str(draft.key)] for index, draft in enumerate(drafts)]
 
 
-def _query_row(draft: QueryDraft, display: tuple[int, ...], now: float) -> dict[str, Any]:
+def _query_row(draft: QueryDraft, now: float) -> dict[str, Any]:
     copied = ("key", "kind", "replay_id", "step", "strategy", "acquisition", "session", "iteration", "policy_version", "reward_version")
     row = {name: getattr(draft, name) for name in (*copied, "recent_return", "recent_length", "control", "wanted")}
-    return row | {"display": json.dumps(display), "posted_at": now, "remaining": draft.wanted}
+    return row | {"display": json.dumps(draft.display), "posted_at": now, "remaining": draft.wanted}
 
 
 def _check_material(connection: Connection, drafts: Sequence[QueryDraft]) -> None:
@@ -105,13 +108,16 @@ def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:
     Raises:
       UserError: an id is not there, or a row is damaged.
     """
-    rows = {row["id"]: row for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
+    rows = {row["id"]: dict(row) for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
     joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(
         clips, clips.c.id == query_clips.c.clip_id
     )
     found: dict[int, dict[int, Clip]] = {}
+    read: dict[str, Clip] = {}
     for part in select_where_in(connection, joined, query_clips.c.query_id, ids):
-        found.setdefault(part["query_id"], {})[part["place"]] = _read_clip(Row(store, "clips", part))
+        query_id, place, name, text = part.values()
+        clip = read[name] = read[name] if name in read else _read_clip(Row(store, "clips", {"id": name, "json": text}))
+        found.setdefault(query_id, {})[place] = clip
     result = []
     for query_id in ids:
         if query_id not in rows:
@@ -130,48 +136,93 @@ def _read_clip(row: Row) -> Clip:
         raise row.fail("json", error) from error
 
 
-def lease(
-    connection: Connection, annotator: str, kinds: Sequence[str] | None, only: Sequence[int] | None, until: float, now: float, count: int
-) -> list[int]:
-    """Takes up to ``count`` queries for the annotator, oldest first, in one statement; returns their ids.
+class Wanted(NamedTuple):
+    """Which queries somebody wants to answer."""
+
+    annotator: str
+    most: int
+    """Queries, at most."""
+    kinds: Sequence[str] | None
+    only: Sequence[int] | None
+    session: str | None
+
+
+def of_session(statement: sa.Select[Any], session: str | None) -> sa.Select[Any]:
+    """The statement for the queries of one session; None: all."""
+    return statement if session is None else statement.where(queries.c.session == session)
+
+
+def is_leased(now: float) -> sa.ColumnElement[bool]:
+    """Condition of a query that somebody is looking at. A lease that ends later than any can was made by a clock that was wrong."""
+    return sa.and_(queries.c.leased_until > now, queries.c.leased_until <= now + LONGEST_LEASE)
+
+
+def lease(connection: Connection, wanted: Wanted, call: str, seconds: float, now: float) -> list[int]:
+    """Takes queries for the annotator, oldest first; returns their ids.
 
     On SQLite the transaction already holds the only write lock. On PostgreSQL rows that another lease is just taking are skipped, and
     rows that changed since the statement began are checked again before they are locked: two callers never get the same query.
+
+    Args:
+      connection: in a writing transaction.
+      wanted: what is to be leased.
+      call: names the call: made again because nobody knows whether it was done, it gives what it took.
+      seconds: until the lease runs out.
+      now: seconds since 1970.
     """
+    taken: Sequence[int] = (
+        connection.execute(sa.select(queries.c.id).where(STILL_WANTED, queries.c.lease_holder == call).order_by(queries.c.id))
+        .scalars()
+        .all()
+    )
+    if taken:
+        return list(taken)
     answered = (
         sa.select(answers.c.id)
         .outerjoin(retractions, retractions.c.answer_id == answers.c.id)
-        .where(answers.c.query_id == queries.c.id, answers.c.annotator == annotator, retractions.c.id.is_(None))
+        .where(answers.c.query_id == queries.c.id, answers.c.annotator == wanted.annotator, retractions.c.id.is_(None))
     )
-    free = sa.or_(queries.c.leased_until.is_(None), queries.c.leased_until <= now)
-    chosen = sa.select(queries.c.id).where(STILL_WANTED, free, ~answered.exists())
-    if kinds is not None:
-        chosen = chosen.where(queries.c.kind.in_(kinds))
-    if only is not None:
-        chosen = chosen.where(queries.c.id.in_(only))
-    chosen = chosen.order_by(queries.c.id).limit(count).with_for_update(skip_locked=True, key_share=True)
+    free = sa.or_(queries.c.leased_until.is_(None), ~is_leased(now))
+    chosen = of_session(sa.select(queries.c.id), wanted.session).where(STILL_WANTED, free, ~answered.exists())
+    if wanted.kinds is not None:
+        chosen = chosen.where(queries.c.kind.in_(wanted.kinds))
+    if wanted.only is not None:
+        chosen = chosen.where(queries.c.id.in_(wanted.only))
+    chosen = chosen.order_by(queries.c.id).limit(wanted.most).with_for_update(skip_locked=True, key_share=True)
     taken = connection.execute(chosen).scalars().all()
+    held = {"leased_by": wanted.annotator, "leased_until": now + seconds, "lease_holder": call}
     for piece in chunks(taken):
-        connection.execute(sa.update(queries).where(queries.c.id.in_(piece)).values(leased_by=annotator, leased_until=until))
+        connection.execute(sa.update(queries).where(queries.c.id.in_(piece)).values(**held))
     return list(taken)
 
 
-def renew(connection: Connection, annotator: str, ids: Sequence[int], until: float, now: float) -> list[int]:
-    """Prolongs leases that the annotator still holds; returns the ids of those."""
+def _held_by(annotator: str, holder: str) -> sa.ColumnElement[bool]:
+    return sa.and_(queries.c.leased_by == annotator, queries.c.lease_holder.startswith(f"{holder}/", autoescape=True))
+
+
+def renew(connection: Connection, annotator: str, holder: str, ids: Sequence[int], seconds: float, now: float) -> list[int]:
+    """Prolongs leases that the holder still has; returns the ids of those."""
     lock_head(connection)
     held: list[int] = []
     for piece in chunks(ids):
-        condition = sa.and_(queries.c.id.in_(piece), queries.c.leased_by == annotator, queries.c.leased_until > now)
-        held += connection.execute(sa.update(queries).where(condition).values(leased_until=until).returning(queries.c.id)).scalars()
+        condition = sa.and_(queries.c.id.in_(piece), _held_by(annotator, holder), is_leased(now))
+        held += connection.execute(sa.update(queries).where(condition).values(leased_until=now + seconds).returning(queries.c.id)).scalars()
     return sorted(held)
 
 
-def release(connection: Connection, annotator: str, ids: Sequence[int] | None) -> None:
-    """Gives back leases of the annotator: these, or all."""
+def release(connection: Connection, annotator: str, holder: str, ids: Sequence[int] | None) -> None:
+    """Gives back leases of the holder: these, or all, and then also those of the annotator's processes that are gone."""
     lock_head(connection)
-    free = sa.update(queries).where(queries.c.leased_by == annotator).values(leased_by=None, leased_until=None)
-    for piece in [None] if ids is None else chunks(ids):
-        connection.execute(free if piece is None else free.where(queries.c.id.in_(piece)))
+    free = sa.update(queries).values(leased_by=None, leased_until=None, lease_holder=None)
+    if ids is not None:
+        for piece in chunks(ids):
+            connection.execute(free.where(queries.c.id.in_(piece), _held_by(annotator, holder)))
+        return
+    mine = sa.select(queries.c.lease_holder).where(STILL_WANTED, queries.c.leased_by == annotator).distinct()
+    for call in connection.execute(mine).scalars().all():
+        if call is None or call.startswith(f"{holder}/") or is_gone(call.rpartition("/")[0]):
+            same = queries.c.lease_holder.is_(None) if call is None else queries.c.lease_holder == call
+            connection.execute(free.where(queries.c.leased_by == annotator, same))
 
 
 def withdraw(connection: Connection, ids: Sequence[int], now: float) -> int:

@@ -1,0 +1,97 @@
+"""Where the store of a run is, when it is not in the run's folder: ``store.json``. Imports neither SQLAlchemy nor JAX.
+
+Passwords stay in memory: what is written to a file or a screen is the address without them, and `secret_of` knows the rest in the process
+that was told. Elsewhere PostgreSQL's own ways apply: PGPASSWORD, ``~/.pgpass``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from rlhf_games.core.errors import UserError
+
+FILE = "store.json"
+_SECRET_FIELDS = ("password", "sslpassword")
+_secrets: dict[str, str] = {}
+"""Full addresses by what is left of them without passwords."""
+
+
+class Place(NamedTuple):
+    """A run's part of a store."""
+
+    store: str
+    """Path or URL, without a password."""
+    session: str
+    """The run's questions carry this name; no other run's do."""
+
+
+def read_place(folder: Path) -> Place | None:
+    """Where the store of the run in ``folder`` is; None where the folder does not say (then it is in the folder).
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = folder / FILE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        place = Place(table["store"], table["session"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}): it says where the run's store is; copy it back from a backup") from error
+    if not all(isinstance(text, str) and text for text in place):
+        raise UserError(f"{path} is damaged: store and session must be text; copy it back from a backup")
+    return place
+
+
+def place_text(place: Place) -> str:
+    """What `read_place` reads."""
+    return json.dumps({"store": without_password(place.store), "session": place.session}, indent=1) + "\n"
+
+
+def resolve(target: str) -> str:
+    """A path or URL of a store as it is found from everywhere, without its passwords, which this process remembers.
+
+    The folder of a run means that run's store.
+    """
+    if "://" in target:
+        return keep_secret(target)
+    path = Path(target).expanduser()
+    if not path.is_dir():
+        return str(path.resolve())
+    place = read_place(path)
+    return str((path / "store.sqlite").resolve()) if place is None else place.store
+
+
+def without_password(target: str) -> str:
+    """A path or URL as it may be shown and written."""
+    scheme, found, rest = target.partition("://")
+    if not found or scheme.startswith("sqlite"):
+        return target
+    address, question, query = rest.partition("?")
+    account, at, host = address.rpartition("@")
+    kept = [part for part in query.split("&") if part and part.partition("=")[0].lower() not in _SECRET_FIELDS]
+    return f"{scheme}://{account.partition(':')[0]}{at}{host}{question if kept else ''}{'&'.join(kept)}"
+
+
+def keep_secret(target: str) -> str:
+    """``target`` without its passwords, which this process remembers."""
+    public = without_password(target)
+    if public != target:
+        _secrets[public] = target
+    return public
+
+
+def secret_of(target: str) -> str:
+    """The address with the passwords that this process was told for it, if it was."""
+    return _secrets.get(target, target)
+
+
+def password_of(target: str) -> str | None:
+    """The password that this process was told for an address, for a process that it starts."""
+    found = re.match(r"[^:/]+://[^:/@]*:(.*)@", secret_of(target).partition("?")[0])
+    return unquote(found[1]) if found else None
