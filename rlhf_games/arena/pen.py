@@ -106,6 +106,10 @@ class Pen:
         if border is not None:
             pygame.draw.rect(self._surface, border, rect, max(1, self.px(width)), border_radius=self.px(radius))
 
+    def frame(self, rect: Rect, colour: Colour, width: float) -> None:
+        """Lines along the inner edge of a rectangle."""
+        pygame.draw.rect(self._surface, colour, rect, max(2, self.px(width)))
+
     def keycap(self, position: tuple[int, int], key: str, colour: Colour = theme.TEXT) -> Rect:
         """A key, its left edge's middle at ``position``."""
         words = cap(key)
