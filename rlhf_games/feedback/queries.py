@@ -50,8 +50,8 @@ class QueryConfig:
     clip_length: int = 25
     """Steps of a clip."""
     cross_ends: bool = False
-    """Where ``episode_ends`` are hidden: clips are cut wherever they fall and go on into the next episode. Otherwise a clip is moved so that
-    it stays within its episode, and only those of episodes shorter than a clip go on. People see where an episode ends either way."""
+    """Where ``episode_ends`` are hidden: clips are cut wherever they fall and go on into the next episode. Otherwise a clip is moved
+    so that it stays within its episode, and only those of episodes shorter than a clip go on. People see every end either way."""
     half_life: float | None = None
     """Clips are cut with half the chance this many steps further back in their lane; ``recency`` needs it, every strategy may have it."""
 
