@@ -18,6 +18,7 @@ from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playback import next_speed
+from rlhf_games.arena.reel_view import paint_picture
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.view import Next
 
@@ -39,6 +40,7 @@ SHARED = (
     Command("drop", ("delete", "pad:y"), "give a failed answer up"),
 )
 """What every such view can be told besides its answers."""
+_EPISODE_ENDS = "EPISODE ENDS HERE"
 HINTS = {"undo": "undo", "pause": "pause", "restart": "start over"}
 
 Session = TypeVar("Session", bound="AnswerSession")  # type: ignore[type-arg]  # of whatever kind of answer
@@ -218,11 +220,13 @@ class AnswerView(SessionView[Session], Generic[Session]):
         rect = Rect((0, 0), fit(film.size, room.size)[0])
         rect.center = room.center
         number, covered = playback.frame(place), film.score if self._hide_score else ()
-        key = (card, number, covered)
-        canvas.part(f"clip {place}", rect, key, lambda pen: pen.picture(_cover(film.frames[number], covered), pen.area), theme.PANEL)
+        ending = film.ends_at(number) or (film.ends and playback.over(place))
+        key = (card, number, covered, ending)
+        canvas.part(f"clip {place}", rect, key, lambda pen: paint_picture(pen, _cover(film.frames[number], covered), ending), theme.PANEL)
         if self._bars:
             done = round(playback.share(place) * bar.w)
-            canvas.part(f"bar {place}", bar, (card, done), lambda pen: pen.bar(pen.area, done / bar.w), theme.PANEL)
+            seams = tuple(begin / len(film.frames) for _, begin in film.seams)
+            canvas.part(f"bar {place}", bar, (card, done), lambda pen: _paint_bar(pen, done / bar.w, seams), theme.PANEL)
 
     def film(self, place: int) -> Footage:
         """What is shown at ``place``; there is a question."""
@@ -231,10 +235,14 @@ class AnswerView(SessionView[Session], Generic[Session]):
         return film
 
     def end_words(self, place: int) -> str:
-        """What is written over a clip that has come to its end in this round; else empty."""
-        if not self.session.playback.over(place):
-            return ""
-        return "EPISODE ENDS HERE" if self.film(place).ends else "CLIP ENDS HERE"
+        """What is written over a clip that has come to its end in this round, or where it shows several episodes; else empty."""
+        film, playback = self.film(place), self.session.playback
+        if playback.over(place):
+            return _EPISODE_ENDS if film.ends else "CLIP ENDS HERE"
+        number = playback.frame(place)
+        if film.ends_at(number):
+            return _EPISODE_ENDS
+        return f"EPISODE {film.episode(number) + 1} OF {len(film.seams) + 1}" if film.seams else ""
 
     def seat_words(self, place: int) -> str:
         """Whose eyes the clip is seen with, where there are several; else empty."""
@@ -248,6 +256,13 @@ def _cover(picture: NDArray[np.uint8], places: Sequence[tuple[int, int, int, int
     for top, left, height, width in places:
         covered[top : top + height, left : left + width] = theme.RAISED
     return covered
+
+
+def _paint_bar(pen: Pen, share: float, seams: Sequence[float]) -> None:
+    """How much of a clip was shown, with a notch where another episode begins."""
+    pen.bar(pen.area, share)
+    for seam in seams:
+        pen.box(Rect(round(seam * pen.area.w) - pen.px(2), 0, pen.px(4), pen.area.h), theme.AMBER, radius=0)
 
 
 def _heading(pen: Pen, words: str, aim: str) -> None:

@@ -18,7 +18,7 @@ from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import key_for
 from rlhf_games.arena.pick import DIGITS, Pick
-from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
+from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, end_words, reward_strip, waiting_words
 from rlhf_games.arena.salient_view import lit
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
@@ -250,7 +250,7 @@ class AskView(SessionView[AskSession]):
         salient = session.salient if session.overlay and session.head.paused else None
         key = (tape.replay.id, t, number, salient is not None, session.seat, session.policy)
         if salient is None:
-            draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: strip[number])
+            draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: strip[number], ending=tape.ends_at(t))
         else:
             draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: lit(strip[number], salient, tape.spec.board_in_frame))
 
@@ -277,7 +277,7 @@ class AskView(SessionView[AskSession]):
         if session.overlay and session.salient is None and session.decision and session.policy and session.head.paused:
             parts.append("asking the reward model…")
         if not parts and session.reel.phase == "ready":
-            parts.append(session.reel.words)
+            parts += [end_words(session.reel, session.head.t), session.reel.words]
         if session.head.speed != 1.0:
             parts.append(f"speed ×{session.head.speed:g}")
         return " · ".join(part for part in parts if part), theme.TEXT if session.notice else theme.MUTED

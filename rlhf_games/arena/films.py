@@ -18,6 +18,7 @@ from rlhf_games.arena.work import Worker
 from rlhf_games.core.errors import UserError
 from rlhf_games.replay.cache import ByteCache
 from rlhf_games.replay.clip import Clip, Segment
+from rlhf_games.replay.cut import clip_ends
 from rlhf_games.replay.replay import Replay
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 48 << 20
 """Packed pictures that stay: about six hundred Atari clips of 25 decisions."""
+SEAM_REST = 0.5
+"""Seconds for which a clip stands still where one episode ends and the next begins, so that nobody takes the new one for the old."""
 _REPLAYS = 64
 """Replays that stay in memory: neighbouring pairs often come from the same episodes."""
 _Key: TypeAlias = tuple[Segment, ...]
@@ -49,12 +52,13 @@ class Pictures(Protocol):
 class Strip:
     """Pictures packed one by one: a hundredth of the memory (an Atari clip of 25 decisions is 10 MB unpacked), 0.1 ms to look at one."""
 
-    def __init__(self, frames: NDArray[np.uint8]) -> None:
-        """``frames``: ``[F, H, W, 3]``, not kept."""
-        self.shape: tuple[int, ...] = frames.shape
-        self._packed = [zlib.compress(np.ascontiguousarray(picture).data, 1) for picture in frames]
-        self.nbytes = sum(map(len, self._packed))
+    def __init__(self, frames: NDArray[np.uint8], order: NDArray[np.int64] | None = None) -> None:
+        """``frames``: ``[F, H, W, 3]``, not kept; ``order``: numbers of the pictures as they follow each other, each once by default."""
+        packed = [zlib.compress(np.ascontiguousarray(picture).data, 1) for picture in frames]
+        self.nbytes = sum(map(len, packed))
         """Memory that they take."""
+        self._packed = packed if order is None else [packed[number] for number in order.tolist()]
+        self.shape: tuple[int, ...] = (len(self._packed), *frames.shape[1:])
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -76,6 +80,16 @@ class Footage(NamedTuple):
     """The episode ends with the clip's last step."""
     score: tuple[tuple[int, int, int, int], ...] = ()
     """``GameSpec.score_in_frame``: where the pictures show the score."""
+    seams: tuple[tuple[int, int], ...] = ()
+    """Where an episode ends inside the clip: the number of its last picture, which then stands still, and of the next one's first."""
+
+    def ends_at(self, number: int) -> bool:
+        """Whether picture ``number`` is the last one of an episode that ends inside the clip."""
+        return any(last <= number < begin for last, begin in self.seams)
+
+    def episode(self, number: int) -> int:
+        """Which of the clip's episodes picture ``number`` belongs to, from 0."""
+        return sum(begin <= number for _, begin in self.seams)
 
     @property
     def seconds(self) -> float:
@@ -189,8 +203,12 @@ class Projector:
     def _develop(self, clip: Clip) -> Footage:
         replay = self._fetch(clip.segments[-1].replay_id)
         reader = self._reader(replay)
-        ends = replay.ended != "unfinished" and clip.segments[-1].stop == replay.length
-        return Footage(Strip(reader.frames(clip)), reader.fps, replay.game, replay.players, ends, self._scores[replay.game])
+        ends = clip_ends(clip, self._fetch)
+        from rlhf_games.replay.frames import rest_at_seams
+
+        film, fps = reader.film(clip), reader.fps
+        order, seams = rest_at_seams(len(film.frames), film.seams, max(1, round(SEAM_REST * fps)))
+        return Footage(Strip(film.frames, order), fps, replay.game, replay.players, ends, self._scores[replay.game], seams)
 
     def _reader(self, replay: Replay) -> FrameReader:
         name = f"{replay.game} {sorted(replay.options.items())}"

@@ -23,6 +23,12 @@ _CAPS = {
     "page down": "PgDn", "leftstick": "L3", "rightstick": "R3",
 }  # fmt: skip
 _BLADES = 12
+_CRISP_FROM = 4
+"""Enlarged that often, whole numbers fill at least 80 % of an area's width or height."""
+_WELL_FILLED = 1.1
+"""What more than a whole number would give is worth being less crisp from here on."""
+_SHARP_PIXELS = 200_000
+"""Of a picture between two enlargements; smoothing more takes longer than a frame."""
 
 
 def cap(key: str) -> str:
@@ -106,6 +112,10 @@ class Pen:
         if border is not None:
             pygame.draw.rect(self._surface, border, rect, max(1, self.px(width)), border_radius=self.px(radius))
 
+    def frame(self, rect: Rect, colour: Colour, width: float) -> None:
+        """Lines along the inner edge of a rectangle."""
+        pygame.draw.rect(self._surface, colour, rect, max(2, self.px(width)))
+
     def keycap(self, position: tuple[int, int], key: str, colour: Colour = theme.TEXT) -> Rect:
         """A key, its left edge's middle at ``position``."""
         words = cap(key)
@@ -163,19 +173,21 @@ class Pen:
         pygame.draw.polygon(self._surface, colour, points, 0 if filled else max(1, self.px(2)))
 
     def picture(self, frame: NDArray[np.uint8], area: Rect, dim: bool = False) -> Rect:
-        """A game's picture ``[H, W, 3]`` in the middle of ``area``, enlarged by a whole number; returns where it is."""
+        """A game's picture ``[H, W, 3]`` in the middle of ``area``, as large as `fit` says; returns where it is."""
         height, width = frame.shape[:2]
         size, crisp = fit((width, height), area.size)
-        small = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB")
+        small = pygame.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB").convert(self._surface)
         rect = Rect((0, 0), size)
         rect.center = area.center
-        if crisp and not dim:  # straight onto the window: by far the most frequent case
-            pygame.transform.scale(small.convert(self._surface), size, self._surface.subsurface(rect))
-            return rect
-        surface = (pygame.transform.scale if crisp else pygame.transform.smoothscale)(small, size)
+        into = self._surface.subsurface(rect)
+        if crisp:  # straight onto the window
+            pygame.transform.scale(small, size, into)
+        else:
+            times = _sharpened((width, height), size)
+            large = pygame.transform.scale(small, (width * times, height * times)) if times > 1 else small
+            pygame.transform.smoothscale(large, size, into)
         if dim:
-            surface.fill((70, 70, 70), special_flags=pygame.BLEND_RGB_MULT)
-        self._surface.blit(surface, rect)
+            into.fill((70, 70, 70), special_flags=pygame.BLEND_RGB_MULT)
         return rect
 
     def spinner(self, centre: tuple[int, int], turn: float) -> None:
@@ -191,10 +203,21 @@ class Pen:
 
 
 def fit(picture: tuple[int, int], area: tuple[int, int]) -> tuple[tuple[int, int], bool]:
-    """The largest whole multiple of a picture's size that fits, and True; where not even the picture fits, a smaller size and False."""
+    """How large a picture is shown: a whole multiple of its size (and True) where that fills the area well, else all that fits, and False.
+
+    Whole multiples are crisp, but of a small one the next comes late: from 1 to 2 three quarters of the area stay empty.
+    """
     (width, height), (wide, high) = picture, area
-    times = min(wide // width, high // height)
-    if times >= 1:
-        return (width * times, height * times), True
     share = min(wide / width, high / height)
+    times = int(share)
+    if times >= _CRISP_FROM or (times >= 1 and share < times * _WELL_FILLED):
+        return (width * times, height * times), True
+    if wide - width * share < 1 and high - height * share < 1:
+        return (wide, high), False  # an area that this function found before
     return (max(1, int(width * share)), max(1, int(height * share))), False
+
+
+def _sharpened(picture: tuple[int, int], size: tuple[int, int]) -> int:
+    """By which whole number a picture is enlarged before it is smoothed to ``size``: its pixels keep their edges, where that is quick."""
+    times = min(2, size[0] // picture[0])
+    return times if times > 1 and picture[0] * picture[1] * times**2 <= _SHARP_PIXELS else 1

@@ -38,9 +38,19 @@ def draw_heading(canvas: Canvas, rect: Rect, title: str, session: Browser) -> No
 
 
 def draw_picture(
-    canvas: Canvas, name: str, rect: Rect, key: object, shape: tuple[int, ...], fetch: Callable[[], NDArray[np.uint8]]
+    canvas: Canvas,
+    name: str,
+    rect: Rect,
+    key: object,
+    shape: tuple[int, ...],
+    fetch: Callable[[], NDArray[np.uint8]],
+    *,
+    ending: bool = False,
 ) -> None:
-    """A panel with a picture ``[H, W, 3]`` of ``shape = (H, W, 3)`` in it; only the picture is painted again when ``key`` changes."""
+    """A panel with a picture ``[H, W, 3]`` of ``shape = (H, W, 3)`` in it; only the picture is painted again when ``key`` changes.
+
+    ``ending``: it is the last one of an episode, and framed.
+    """
     pad = canvas.px(_PAD)
     canvas.part(f"{name} panel", rect, shape, lambda pen: pen.box(pen.area))
     inner = rect.inflate(-2 * pad, -2 * pad)
@@ -48,7 +58,21 @@ def draw_picture(
         return
     place = Rect((0, 0), fit((shape[1], shape[0]), inner.size)[0])
     place.center = inner.center
-    canvas.part(name, place, key, lambda pen: pen.picture(fetch(), pen.area), theme.PANEL)
+    canvas.part(name, place, (key, ending), lambda pen: paint_picture(pen, fetch(), ending), theme.PANEL)
+
+
+def paint_picture(pen: Pen, picture: NDArray[np.uint8], ending: bool) -> None:
+    """A picture ``[H, W, 3]``; framed where it is the last one of an episode."""
+    where = pen.picture(picture, pen.area)
+    if ending:
+        pen.frame(where, theme.AMBER, 5)
+
+
+def end_words(reel: Reel, t: int) -> str:
+    """What is said at the last position of what was recorded; else empty. Something is open."""
+    if t < reel.tape.length:
+        return ""
+    return "the episode ends here" if reel.tape.ends_at(t) else "the recording stops here; the episode went on"
 
 
 def draw_waiting(canvas: Canvas, rect: Rect, now: float, words: str, more: str, problem: bool) -> None:

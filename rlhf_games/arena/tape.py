@@ -86,6 +86,10 @@ class Tape:
         """How much has been played, in [0, 1]."""
         return max(0, len(self._pictures) - 1) / self.length
 
+    def ends_at(self, t: int) -> bool:
+        """Whether the episode is over at position ``t``; a recording may stop before."""
+        return t >= self.length and self.replay.ended != "unfinished"
+
     # On the worker that plays
 
     def play(self, steps: int) -> None:

@@ -15,7 +15,7 @@ from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import key_for
-from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, reward_strip, waiting_words
+from rlhf_games.arena.reel_view import draw_heading, draw_picture, draw_waiting, end_words, reward_strip, waiting_words
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.timeline_view import GAP, HEIGHT, TimelineView, seek_to
 from rlhf_games.arena.view import Next
@@ -133,10 +133,8 @@ class WatchView(SessionView[WatchSession]):
             draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
         else:
             self._draw_episode(canvas, areas.stage)
-        status = self._status()
-        canvas.part(
-            "status", areas.status, status, lambda pen: pen.text(pen.area.center, status, "body", theme.MUTED, "center", pen.area.w)
-        )
+        status, colour = self._status(), theme.AMBER if self._end_words else theme.MUTED
+        canvas.part("status", areas.status, status, lambda pen: pen.text(pen.area.center, status, "body", colour, "center", pen.area.w))
         several = ready and reel.tape.spec.players > 1
         footer(canvas, areas.footer, self.commands, _SEATS if several else _SHOWN)
 
@@ -148,9 +146,10 @@ class WatchView(SessionView[WatchSession]):
         height = canvas.px(HEIGHT)
         above = Rect(stage.x, stage.y, stage.w, stage.h - height - canvas.px(GAP))
         tape = reel.tape
-        draw_picture(canvas, "picture", above, (tape.replay.id, t, number), tape.pictures(t).shape[1:], lambda: tape.pictures(t)[number])
-        strip, series = reward_strip(reel, session.head, session.seat, (), truth=session.truth)
-        self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), strip, series)
+        strip, key = tape.pictures(t), (tape.replay.id, t, number)
+        draw_picture(canvas, "picture", above, key, strip.shape[1:], lambda: strip[number], ending=tape.ends_at(t))
+        line, series = reward_strip(reel, session.head, session.seat, (), truth=session.truth)
+        self._timeline.draw(canvas, Rect(stage.x, stage.bottom - height, stage.w, height), line, series)
 
     def _standing(self) -> tuple[str, str]:
         """What it came to so far, for the reward model and, only when asked, in the game's own points."""
@@ -168,9 +167,15 @@ class WatchView(SessionView[WatchSession]):
             f"points so far {figure(points, 'g')}" if session.truth else f"points: {key_for(self.commands, 'truth')} shows them",
         )
 
+    @property
+    def _end_words(self) -> str:
+        shown = self.session.shown()
+        return "" if shown is None else end_words(self.session.reel, shown[0])
+
     def _status(self) -> str:
         session, head = self.session, self.session.head
-        parts = [session.fresh.words or session.fresh.problem or (session.reel.words if session.reel.phase == "ready" else "")]
+        parts = [self._end_words]
+        parts += [session.fresh.words or session.fresh.problem or (session.reel.words if session.reel.phase == "ready" else "")]
         parts += ["paused"] if head.paused else []
         parts += [f"speed ×{head.speed:g}"] if head.speed != 1.0 else []
         parts += [f"{session.unseen} newer in the list"] if session.unseen else []

@@ -119,7 +119,8 @@ class Asker:
         shown = e.feedback.shown
         wanted = shown * (3 if random else query.candidates_factor) * count
         seats = tuple(range(self._game.spec.players))
-        clips = cut_clips(lanes, query.clip_length, rng, wanted, ends=e.episode_ends, half_life=query.half_life, seats=seats)
+        how: dict[str, Any] = {"ends": e.episode_ends, "half_life": query.half_life, "cross_ends": query.cross_ends}
+        clips = cut_clips(lanes, query.clip_length, rng, wanted, seats=seats, **how)
         keys = [same_steps(clip, self.fetch) for clip in clips]
         groups: Sequence[Group]
         if e.feedback.kind == "preference":

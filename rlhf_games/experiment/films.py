@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.agent import Agent, PyTree
 from rlhf_games.core.game import Game
+from rlhf_games.replay.frames import Film, rest_at_seams
 from rlhf_games.replay.recorder import SessionRecorder
 from rlhf_games.replay.replay import Replay
 
 Pictures = NDArray[np.uint8]
 
-_PAPER, _INK, _MARK = (22, 25, 31), (236, 239, 244), (86, 180, 233)
+_PAPER, _INK, _MARK, _END = (22, 25, 31), (236, 239, 244), (86, 180, 233), (246, 184, 74)
+SEAM_WORDS = "An amber edge: an episode ends there."
+"""For the caption of clips that `with_ends` marked."""
+_REST = 0.5
+"""Seconds that a clip stands still where an episode ends inside it."""
 _GAP, _HEADER, _FRAME, _TEXT = 16, 40, 5, 19
 """Pixels: between the clips, above them, of the frame around the marked one, of a letter's height."""
 
@@ -47,6 +52,24 @@ def median(replays: Sequence[Replay]) -> Replay:
     """The replay in the middle by the first seat's return (the shorter episode first where returns are equal)."""
     ordered = sorted(replays, key=lambda replay: (replay.checksum.returns[0], replay.length))
     return ordered[len(ordered) // 2]
+
+
+def with_ends(film: Film, fps: float, ends: bool) -> Pictures:
+    """A clip's pictures ``[F, H, W, 3]`` with every end of an episode marked: an amber edge, and half a second of rest inside the clip.
+
+    Args:
+      film: of a clip.
+      fps: at which it will be shown.
+      ends: the episode ends with the clip's last step.
+    """
+    order, seams = rest_at_seams(len(film.frames), film.seams, max(1, round(_REST * fps)))
+    pictures = film.frames[order]
+    last = [number for first, begin in seams for number in range(first, begin)] + ([len(pictures) - 1] if ends else [])
+    width = max(2, min(pictures.shape[1:3]) // 40)
+    for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
+        for number in last:
+            pictures[number][edge] = _END
+    return pictures
 
 
 def side_by_side(films: Sequence[Pictures], headers: Sequence[str], marked: int | None = None) -> Pictures:

@@ -49,6 +49,9 @@ class QueryConfig:
     """Share of questions chosen uniformly beside any other strategy, and flagged: what the strategy is compared with."""
     clip_length: int = 25
     """Steps of a clip."""
+    cross_ends: bool = False
+    """Where ``episode_ends`` are hidden: clips are cut wherever they fall and go on into the next episode. Otherwise a clip is moved
+    so that it stays within its episode, and only those of episodes shorter than a clip go on. People see every end either way."""
     half_life: float | None = None
     """Clips are cut with half the chance this many steps further back in their lane; ``recency`` needs it, every strategy may have it."""
 

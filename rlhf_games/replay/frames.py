@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -36,6 +36,27 @@ class Film(NamedTuple):
     """``[F, H, W, 3]``: of each segment the picture before its first action, then what each action brought."""
     step: NDArray[np.int32]
     """``[F]``: step of the clip (from 0) that the picture belongs to; a segment's first picture belongs to its first step."""
+    seams: tuple[int, ...] = ()
+    """Numbers of the pictures with which another episode begins, ascending."""
+
+
+def rest_at_seams(count: int, seams: Sequence[int], rest: int) -> tuple[NDArray[np.int64], tuple[tuple[int, int], ...]]:
+    """An order in which pictures are shown so that the end of an episode inside a clip can be seen.
+
+    Args:
+      count: pictures.
+      seams: numbers of those with which another episode begins, ascending.
+      rest: how often each picture before a seam is shown again.
+
+    Returns:
+      ``[count + rest · seams]`` numbers of pictures, and for each seam two places in that order: where the last picture of the old episode
+      is shown first, and where the new episode begins.
+    """
+    times = np.ones(count, np.int64)
+    times[[seam - 1 for seam in seams]] += rest
+    order = np.repeat(np.arange(count), times)
+    begins = [seam + rest * (number + 1) for number, seam in enumerate(seams)]
+    return order, tuple((begin - rest - 1, begin) for begin in begins)
 
 
 class FrameReader:
@@ -123,13 +144,17 @@ class FrameReader:
     def _load(self, clip: Clip) -> Film:
         pictures: list[Pictures] = []
         steps: list[int] = []
-        begin = 0
+        seams: list[int] = []
+        begin, episode = 0, clip.segments[0].replay_id
         for segment in clip.segments:
+            if segment.replay_id != episode:
+                seams.append(len(steps))
+                episode = segment.replay_id
             for t, shown in self._draw(segment):
                 pictures.append(shown)
                 steps += [begin + t] * len(shown)
             begin += segment.length
-        film = Film(np.concatenate(pictures), np.array(steps, np.int32))
+        film = Film(np.concatenate(pictures), np.array(steps, np.int32), tuple(seams))
         film.frames.flags.writeable = False
         self._cache.put(clip.segments, film)
         return film

@@ -90,6 +90,8 @@ class Films:
         self.requested: list[Clip] = []
         self.score: tuple[tuple[int, int, int, int], ...] = ()
         self.expected: list[Clip] = []
+        self.seams: tuple[tuple[int, int], ...] = ()
+        self.ends = False
 
     def request(self, clip: Clip, urgent: bool = False) -> Future[Footage]:
         self.requested.append(clip)
@@ -101,7 +103,8 @@ class Films:
     def draw(self, clip: Clip) -> Footage:
         if clip in self.broken:
             raise ValueError("does not reproduce")
-        return Footage(np.full((clip.length, 4, 6, 3), clip.segments[0].start, np.uint8), 10.0, "test/line", 1, False, self.score)
+        pictures = np.full((clip.length, 4, 6, 3), clip.segments[0].start, np.uint8)
+        return Footage(pictures, 10.0, "test/line", 1, self.ends, self.score, self.seams)
 
     def close(self) -> None:
         pass

@@ -14,7 +14,8 @@ from rlhf_games.arena.films import Footage, Projector, Strip
 from rlhf_games.arena.work import Worker
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.store import Store
-from rlhf_games.replay.clip import Clip
+from rlhf_games.replay.clip import Clip, Segment
+from rlhf_games.replay.recorder import SessionRecorder
 
 from .conftest import Inline, Line, Manual
 from .storms import Erratic
@@ -62,6 +63,27 @@ def test_first_what_is_urgent_then_what_was_asked_for_then_what_is_expected(stor
         assert footage.size == (6, 4)
     assert made.request(found[4]).done(), "it was drawn before it was asked for"
     assert len(drawn) == 5
+
+
+def test_the_end_of_an_episode_inside_a_clip_stands_still(store: Store, clips: Any) -> None:
+    """Line has four pictures a decision and 40 a second: a rest of half a second is 20 pictures."""
+    [clip] = clips(1)
+    whole = store.replay(clip.segments[0].replay_id)
+    known = {whole.id: whole}
+    made = Projector(known.__getitem__, Inline(), lambda name, options: Line(limit=400))
+    recorder = SessionRecorder(Line(limit=400).open(8), 8, player=("agent",))
+    for t in range(3):
+        recorder.step(np.array([t % 3], np.int32))
+    second = recorder.replay()
+    known[second.id] = second
+    footage = made.request(Clip((Segment(whole.id, 398, 2), Segment(second.id, 0, 3)))).result()
+    assert (footage.fps, len(footage.frames)) == (40.0, (1 + 8) + 20 + (1 + 12))
+    assert footage.seams == ((8, 29),)
+    assert [footage.ends_at(number) for number in (7, 8, 28, 29)] == [False, True, True, False]
+    assert [footage.episode(number) for number in (0, 28, 29, 41)] == [0, 0, 1, 1]
+    assert {int(footage.frames[number][0, 0, 0]) for number in range(8, 29)} == {400 % 256}
+    assert footage.frames[29][0, 0, 0] == 0
+    assert not footage.ends, "its recording was cut off there"
 
 
 def test_one_clip_in_several_questions_is_drawn_once(store: Store, clips: Any, drawn: list[Clip]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pygame
 import pytest
 
-from rlhf_games.arena import menu_view, play_view
+from rlhf_games.arena import menu_view, play_view, theme
 from rlhf_games.arena.app import App
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.judge_view import COMMANDS, JudgeView
@@ -102,6 +102,37 @@ def test_the_score_can_be_covered(judging: Any, ask: Any, films: Films) -> None:
     press(app, pygame.K_h, text="h")
     assert (clip() == shown).all()
     assert "score" not in view._status()[0]
+
+
+def test_every_end_of_an_episode_is_marked(judging: Any, ask: Any, films: Films, clock: Time) -> None:
+    """Clips of five pictures at ten a second; the episode's last picture is shown twice, then another one begins."""
+    films.seams, films.ends = ((1, 3),), True
+    ask(1)
+    app, view = judging()
+
+    def framed() -> bool:
+        left, top, width, height = app.canvas._parts["clip 0"].rect
+        return bool(screen_part(left, top, width, height)[0, width // 2].tolist() == list(theme.AMBER))
+
+    seen = []
+    for number in range(5):
+        clock.now += 0.05 if number == 0 else 0.1
+        pump(app)
+        seen.append((view.session.playback.frame(0), view.end_words(0), framed()))
+    one, two, ends = "EPISODE 1 OF 2", "EPISODE 2 OF 2", "EPISODE ENDS HERE"
+    assert seen == [(0, one, False), (1, ends, True), (2, ends, True), (3, two, False), (4, two, False)]
+    clock.now += 0.1
+    pump(app)
+    assert (view.end_words(0), framed()) == (ends, True)
+    left, top, width, height = app.canvas._parts["bar 0"].rect
+    assert screen_part(left, top, width, height)[height // 2, round(3 / 5 * width)].tolist() == list(theme.AMBER)
+    press(app, pygame.K_b, text="b")
+    assert view.end_words(0) == ends, "words and frame stay without bars"
+
+
+def screen_part(left: int, top: int, width: int, height: int) -> Any:
+    seen = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
+    return seen[top : top + height, left : left + width]
 
 
 def test_where_nobody_has_marked_the_score_that_is_said(judging: Any, ask: Any) -> None:

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pygame
 import pytest
+from pygame import Rect
 
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.controls import control_words
@@ -15,10 +17,11 @@ from rlhf_games.arena.figures import figure
 from rlhf_games.arena.films import Footage
 from rlhf_games.arena.input import Translator
 from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action, find
-from rlhf_games.arena.pen import cap, fit
+from rlhf_games.arena.pen import Pen, cap, fit
 from rlhf_games.arena.person import login_name, settings_folder, who
 from rlhf_games.arena.playback import REST, SPEEDS, Playback, next_speed
 from rlhf_games.arena.runs import MetricsTail, find_target
+from rlhf_games.arena.text import Fonts
 from rlhf_games.core.errors import UserError
 from rlhf_games.files import write_atomically
 
@@ -144,9 +147,35 @@ def test_speeds() -> None:
     assert next_speed(0.1, False) == 0.1
 
 
-def test_pictures_grow_by_whole_numbers() -> None:
-    assert fit((160, 210), (500, 640)) == ((480, 630), True)
-    assert fit((160, 210), (100, 1000)) == ((100, 131), False)
+@pytest.mark.parametrize(
+    ("area", "size", "crisp"),
+    [
+        ((500, 640), (480, 630), True),  # three times, and nearly all that fits
+        ((860, 780), (594, 780), False),  # 3.71 times: three times would leave a fifth empty
+        ((160, 230), (160, 210), True),
+        ((240, 1000), (240, 315), False),  # one and a half times
+        ((1000, 1049), (640, 840), True),  # four times and more: whole numbers
+        ((100, 1000), (100, 131), False),
+    ],
+)
+def test_pictures_fill_their_area(area: tuple[int, int], size: tuple[int, int], crisp: bool) -> None:
+    assert fit((160, 210), area) == (size, crisp)
+    assert fit((160, 210), size) == (size, crisp), "what was made to fit is filled"
+
+
+def test_an_enlarged_picture_is_painted_all_over() -> None:
+    pygame.font.init()
+    surface = pygame.Surface((240, 320), depth=32)
+    pen = Pen(surface, Fonts(1.0), 1.0, (0, 0), [])
+    picture = np.zeros((210, 160, 3), np.uint8)
+    picture[:, 80:] = (200, 100, 50)
+    where = pen.picture(picture, pen.area)
+    assert where == Rect(0, 3, 240, 315)
+    shown = pygame.surfarray.array3d(surface).swapaxes(0, 1)
+    assert (shown[3:318, 121:] == (200, 100, 50)).all()
+    assert (shown[3:318, :119] == 0).all()
+    assert pen.picture(picture, pen.area, dim=True) == where
+    assert (pygame.surfarray.array3d(surface).swapaxes(0, 1)[3:318, 121:] == (200 * 70 // 255, 100 * 70 // 255, 50 * 70 // 255)).all()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pygame
 import pytest
 
+from rlhf_games.arena import theme
 from rlhf_games.arena.app import App
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.watch_view import WatchView
@@ -60,6 +62,28 @@ def test_watch_by_keys(watching: tuple[App, WatchView], world: World, clock: Tim
     pygame.event.post(pygame.Event(pygame.WINDOWFOCUSGAINED))
     pump(app)
     assert not session.head.paused
+
+
+def test_the_end_of_an_episode_is_marked(watching: tuple[App, WatchView]) -> None:
+    app, view = watching
+    session = view.session
+    press(app, pygame.K_SPACE)
+
+    def framed() -> bool:
+        left, top, width, _ = app.canvas._parts["picture"].rect
+        return tuple(pygame.display.get_surface().get_at((left + width // 2, top)))[:3] == theme.AMBER
+
+    length = session.reel.tape.length
+    session.seek(length - 1)
+    pump(app)
+    assert (framed(), "ends here" in view._status()) == (False, False)
+    session.seek(length)
+    pump(app)
+    assert (framed(), "the episode ends here" in view._status()) == (True, True)
+    tape = session.reel.tape
+    tape.replay = replace(tape.replay, ended="unfinished")
+    assert not tape.ends_at(length)
+    assert "the recording stops here" in view._status()
 
 
 def test_the_seats_of_a_game_for_two_take_turns_under_the_picture(tmp_path: Path, show: Show, clock: Time) -> None:

@@ -48,13 +48,21 @@ def test_questions_of_one_policy_are_about_different_steps_of_replays_in_the_sto
     assert shared <= 0.02 * len(clips) * (len(clips) - 1) / 2
 
 
-@pytest.mark.parametrize("ends", ["visible", "hidden"])
-def test_clips_cross_episode_ends_only_where_these_are_hidden(make_loop: MakeLoop, ends: str) -> None:
-    loop = make_loop(tiny())
-    loop.asker._experiment = tiny(episode_ends=ends)
-    queries = asked(loop)
-    crossing = [clip for query in queries for clip in query.clips if len(clip.segments) > 1]
-    assert bool(crossing) == (ends == "hidden")
+@pytest.mark.parametrize(
+    ("ends", "cross", "length", "crosses"),
+    [("visible", True, 5, False), ("hidden", False, 5, False), ("hidden", True, 5, True), ("hidden", False, 12, True)],
+)
+def test_clips_cross_episode_ends_only_where_they_must_or_may(
+    make_loop: MakeLoop, ends: str, cross: bool, length: int, crosses: bool
+) -> None:
+    """Episodes of eight steps."""
+    settings = {"feedback__query__cross_ends": cross, "feedback__query__clip_length": length}
+    loop = make_loop(tiny(**settings))
+    loop.asker._experiment = tiny(**settings, episode_ends=ends)
+    clips = [clip for query in asked(loop) for clip in query.clips]
+    assert any(len(clip.segments) > 1 for clip in clips) == crosses
+    if ends == "hidden":
+        assert {clip.length for clip in clips} == {length}
 
 
 def test_queries_say_what_recent_episodes_brought(make_loop: MakeLoop) -> None:

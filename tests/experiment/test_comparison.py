@@ -113,6 +113,18 @@ def test_films_stand_side_by_side() -> None:
     assert not framed[top - 1, first : first + 20].any()
 
 
+def test_every_end_of_an_episode_is_marked_in_a_film() -> None:
+    """Two pictures a second: half a second of rest is one picture more before the seam."""
+    frames = np.zeros((4, 90, 80, 3), np.uint8) + np.arange(1, 5, dtype=np.uint8)[:, None, None, None]
+    shown = films.with_ends(films.Film(frames, np.arange(4, dtype=np.int32), (2,)), 2.0, ends=True)
+    assert shown[:, 45, 40, 0].tolist() == [1, 2, 2, 3, 4]
+    edge = (shown == (246, 184, 74)).all(-1)
+    assert edge.any((1, 2)).tolist() == [False, True, True, False, True]
+    assert edge[1].sum() == 90 * 80 - 86 * 76, "two pixels wide"
+    assert (frames == np.arange(1, 5)[:, None, None, None]).all(), "what is cached stays as it is"
+    assert not (films.with_ends(films.Film(frames, np.arange(4, dtype=np.int32)), 2.0, ends=False) == (246, 184, 74)).all(-1).any()
+
+
 def test_the_median_episode_is_shown() -> None:
     def replay(score: float, length: int) -> Any:
         return SimpleNamespace(checksum=SimpleNamespace(returns=(score,)), length=length)

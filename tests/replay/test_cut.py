@@ -48,24 +48,71 @@ def test_visible_ends(make_replay: MakeReplay, shapes: Any, length: int, least: 
     assert set(clips) == expected
 
 
+Steps = list[tuple[str, int]]
+
+
+def steps_of(clip: Clip) -> tuple[tuple[str, int], ...]:
+    return tuple((segment.replay_id, t) for segment in clip.segments for t in range(segment.start, segment.stop))
+
+
+def runs_of(lane: list[Replay]) -> list[Steps]:
+    """All steps of a lane, broken behind unfinished replays."""
+    runs: list[Steps] = [[]]
+    for replay in lane:
+        runs[-1] += [(replay.id, t) for t in range(replay.length)]
+        if replay.ended == "unfinished":
+            runs.append([])
+    return runs
+
+
+@KEEP
+@given(shapes=lane_shapes, length=st.integers(1, 40))
+def test_hidden_ends_that_clips_may_cross(make_replay: MakeReplay, shapes: Any, length: int) -> None:
+    """By brute force: every full window of every run of steps."""
+    lanes = lanes_of(make_replay, shapes)
+    runs = [run for lane in lanes for run in runs_of(lane)]
+    steps = [steps_of(clip) for clip in every_clip(lanes, length, ends="hidden", cross_ends=True)]
+    assert len(steps) == len(set(steps))
+    assert set(steps) == {tuple(run[s : s + length]) for run in runs for s in range(len(run) - length + 1)}
+
+
 @KEEP
 @given(shapes=lane_shapes, length=st.integers(1, 40))
 def test_hidden_ends(make_replay: MakeReplay, shapes: Any, length: int) -> None:
-    """By brute force: number all steps of a lane, break behind unfinished replays, take every full window."""
+    """By brute force: every full window inside an episode, and where one is shorter than a clip, those that begin in it."""
     lanes = lanes_of(make_replay, shapes)
-    expected = set()
-    for lane in lanes:
-        runs: list[list[tuple[str, int]]] = [[]]
-        for replay in lane:
-            runs[-1] += [(replay.id, t) for t in range(replay.length)]
-            if replay.ended == "unfinished":
-                runs.append([])
-        expected |= {tuple(run[s : s + length]) for run in runs for s in range(len(run) - length + 1)}
+    lengths = {replay.id: replay.length for lane in lanes for replay in lane}
+    windows = [run[s : s + length] for lane in lanes for run in runs_of(lane) for s in range(len(run) - length + 1)]
+    expected = {tuple(window) for window in windows if len({replay for replay, _ in window}) == 1 or lengths[window[0][0]] < length}
     clips = every_clip(lanes, length, ends="hidden")
-    assert all(clip.length == length for clip in clips)
-    steps = [tuple((s.replay_id, t) for s in clip.segments for t in range(s.start, s.stop)) for clip in clips]
+    assert all(clip.length == length for clip in clips), "a length tells of no end"
+    steps = [steps_of(clip) for clip in clips]
     assert len(steps) == len(set(steps))
     assert set(steps) == expected
+
+
+def test_a_clip_that_would_cross_an_end_is_moved_back(make_replay: MakeReplay) -> None:
+    """Clips of 4 of episodes of 6, 3 and 5 steps: starts 0, 1, 2 (also drawn as 3, 4, 5); 0, 1, 2 with what follows; 0, 1 (2, 3, 4)."""
+    lane = [make_replay(6, seed=1), make_replay(3, seed=2), make_replay(5, seed=3)]
+    long, short, last = (replay.id for replay in lane)
+    rng = np.random.default_rng(5)
+    drawn = Counter(cut_clips([lane], 4, rng, 1, ends="hidden")[0].segments for _ in range(14_000))
+    chances = {(Segment(long, 0, 4),): 1, (Segment(long, 1, 4),): 1, (Segment(long, 2, 4),): 4}
+    chances |= {(Segment(short, t, 3 - t), Segment(last, 0, 1 + t)): 1 for t in range(3)}
+    chances |= {(Segment(last, 0, 4),): 1, (Segment(last, 1, 4),): 4}
+    assert set(drawn) == set(chances)
+    for segments, of_14 in chances.items():
+        assert abs(drawn[segments] - 1000 * of_14) < 5 * np.sqrt(1000 * of_14)
+
+
+def test_no_step_of_a_long_episode_is_shown_less_for_being_its_last(make_replay: MakeReplay) -> None:
+    """40 steps, clips of 5: every step from the fifth on is in clips of 5 of the 40 positions, the last ones too."""
+    lane = [make_replay(40)]
+    rng = np.random.default_rng(6)
+    shown = Counter(step for _ in range(8_000) for step in steps_of(cut_clips([lane], 5, rng, 1, ends="hidden")[0]))
+    counts = [shown[lane[0].id, t] for t in range(4, 40)]
+    assert all(abs(count - 1000) < 5 * np.sqrt(1000 * 7 / 8) for count in counts[:31])
+    assert all(count > 1000 - 5 * np.sqrt(1000) for count in counts[31:])
 
 
 def test_every_start_position_has_the_same_chance(make_replay: MakeReplay) -> None:

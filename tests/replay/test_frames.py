@@ -17,7 +17,7 @@ from rlhf_games.core.game import Game
 from rlhf_games.replay import device
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.cut import cut_clips
-from rlhf_games.replay.frames import FrameReader
+from rlhf_games.replay.frames import FrameReader, rest_at_seams
 from rlhf_games.replay.replay import Replay, ReplayMismatch
 
 
@@ -52,6 +52,25 @@ def test_device_game(breakout: Game, episodes: list[Any]) -> None:
             assert np.array_equal(film.frames, frames)
             assert film.step.tolist() == steps
         assert reader.fps == breakout.spec.decisions_per_second
+
+
+def test_where_another_episode_begins_is_known(breakout: Game, episodes: list[Any]) -> None:
+    shelf, _ = shelf_of(breakout, episodes)
+    first, second, third = list(shelf)[:3]
+    parts = (Segment(first, shelf[first].length - 2, 2), Segment(second, 0, 3), Segment(third, 0, 1))
+    with FrameReader(breakout, shelf.__getitem__) as reader:
+        assert reader.film(Clip(parts)).seams == (3, 7), "each part has a picture before its first action: 3, 4 and 2 pictures"
+        assert reader.film(Clip(parts[:1])).seams == ()
+        jump = (Segment(first, 0, 1), Segment(first, 2, 1))
+        assert reader.film(Clip(jump)).seams == (), "a jump inside an episode is not its end"
+
+
+def test_pictures_rest_at_seams() -> None:
+    order, seams = rest_at_seams(7, (3, 5), 2)
+    assert order.tolist() == [0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6]
+    assert seams == ((2, 5), (6, 9))
+    order, seams = rest_at_seams(3, (), 2)
+    assert (order.tolist(), seams) == ([0, 1, 2], ())
 
 
 def test_device_game_across_chunks(breakout: Game, episodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
