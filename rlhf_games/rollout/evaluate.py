@@ -111,8 +111,9 @@ def evaluate_versus_random(game: DeviceGame, agent: Agent, params: PyTree, games
 def random_actions(space: ActionSpace, key: jax.Array, legal: jax.Array) -> jax.Array:
     """``[B, ...]`` uniformly random legal actions for masks ``[B, A]``; the key is consumed."""
     if isinstance(space, Box):
-        low, high = (jnp.asarray(np.asarray(bound, np.float32).reshape(1, *space.shape)) for bound in (space.low, space.high))
-        return low + (high - low) * jax.random.uniform(key, (legal.shape[0], *space.shape))
+        low, high = (jnp.asarray(bound)[None] for bound in space.bounds)
+        drawn = low + (high - low) * jax.random.uniform(key, (legal.shape[0], *space.shape))
+        return jnp.clip(drawn, low, high)  # rounding may have left the box
     logits = jnp.where(legal, 0.0, -1e9)
     if not isinstance(space, MultiDiscrete):
         return jax.random.categorical(key, logits).astype(jnp.int32)
