@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream
 from rlhf_games.experiment.asking import Asker
 from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.measuring import measured
@@ -73,7 +75,7 @@ class FeedbackLoop:
         e = experiment
         self._blank = model
         self.asker = Asker(experiment, game, ensemble, store)
-        self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
+        self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), stream_key(Stream.LOOP, e.seed))
         settings, length = e.model.fit, e.feedback.query.clip_length
         self.free = FreeStanding(store, game.spec, e.name, length, self.asker.reader.read)
         self.labels = LabelReader(store, session=e.name, free=self.free)
