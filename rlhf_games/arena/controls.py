@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
+from rlhf_games.core.streams import Stream, generator
 
 if TYPE_CHECKING:
     from rlhf_games.arena.moment import Moment
@@ -55,7 +56,7 @@ class Controls:
         self.refusal = ""
         """Why the last key brought no action."""
         self._held = HeldKeys()
-        self._rng = np.random.default_rng(0)
+        self._rng = generator(Stream.EMPTY_SEATS, 0)
 
     @property
     def waiting(self) -> bool:
@@ -72,7 +73,7 @@ class Controls:
 
     def begin(self, seed: int) -> None:
         """A new episode; ``seed``: decides what the seats do that nobody sits in."""
-        self._rng = np.random.default_rng([seed, 1])
+        self._rng = generator(Stream.EMPTY_SEATS, seed)
         self.clear()
         self.refusal = ""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 CHUNK = 32
 """Decisions that are thought about at once."""
-_POLICY_STREAM = 1
-"""Folded into the key of a step for the policy's choice: the game itself uses the key as it is."""
 
 
 class Mind(Protocol):
@@ -70,11 +68,9 @@ class Thought(NamedTuple):
 
 def policy_key(seed: int, t: int) -> jax.Array:
     """The key with which a policy chooses at decision ``t`` of a what-if branch of the episode ``seed``: equal on every branch."""
-    import jax
+    from rlhf_games.core import keys
 
-    from rlhf_games.core.keys import step_key
-
-    return jax.random.fold_in(step_key(seed, t), _POLICY_STREAM)
+    return keys.policy_key(seed, t)
 
 
 def consider(mind: Mind, seen: Seen) -> Insight:

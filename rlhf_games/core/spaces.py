@@ -6,6 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rlhf_games.core.errors import UserError
+
+_LARGEST = math.sqrt(float(np.finfo(np.float32).max)) * (1 - 1e-6)
+"""Squares of larger numbers are not finite in float32."""
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""Smaller numbers may be taken for 0."""
+
 Layout: TypeAlias = Literal["vector", "grid", "image"]
 Region: TypeAlias = tuple[int, int, int, int]
 """First row, last row, first column and last column of a part of a grid, ends included."""
@@ -59,7 +69,10 @@ class MultiDiscrete:
 
 @dataclass(frozen=True)
 class Box:
-    """A real vector; action is float32 of ``shape`` with entry ``i`` in ``[low[i], high[i]]`` (row-major)."""
+    """A real vector; action is float32 of ``shape`` with entry ``i`` in ``[low[i], high[i]]`` (row-major).
+
+    Bounds are finite: an agent's units are half the span, and squares of actions must stay finite in float32.
+    """
 
     shape: tuple[int, ...]
     low: tuple[float, ...]
@@ -69,8 +82,20 @@ class Box:
         size = math.prod(self.shape)
         if len(self.low) != size or len(self.high) != size:
             raise ValueError(f"Box of shape {self.shape} needs {size} bounds, got {len(self.low)} and {len(self.high)}")
-        if any(high <= low for low, high in zip(self.low, self.high, strict=True)):
-            raise ValueError(f"Box bounds must satisfy low < high, got low={self.low}, high={self.high}")
+        for place, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            if not max(abs(low), abs(high)) <= _LARGEST:  # not so of NaN either
+                raise UserError(
+                    f"entry {place} of a box reaches from {low} to {high}: bounds must be finite, and at most {_LARGEST:.2g} away from 0; "
+                    "give the action the range that the game makes use of"
+                )
+            if not np.float32(low) < np.float32(high) or (float(high) - float(low)) / 2 < _SMALLEST:
+                raise UserError(f"entry {place} of a box reaches from {low} to {high}: low must be below high, also in float32")
+
+    @property
+    def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """``low`` and ``high`` as arrays of ``shape``."""
+        low, high = (np.asarray(bound, np.float32).reshape(self.shape) for bound in (self.low, self.high))
+        return low, high
 
     @property
     def n(self) -> int:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_games.core import streams
 from rlhf_games.core.game import Game
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.queries import Group, Selection, drafts, group_up, pair_up, select
@@ -114,7 +115,7 @@ class Asker:
 
     def _post(self, lanes: Sequence[Sequence[Replay]], count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
         e, query = self._experiment, self._experiment.feedback.query
-        rng = np.random.default_rng([e.seed, iteration])
+        rng = streams.generator(streams.Stream.ASKING, e.seed, iteration)
         random = query.at_random
         shown = e.feedback.shown
         wanted = shown * (3 if random else query.candidates_factor) * count

@@ -12,14 +12,13 @@ from rlhf_games import workspace
 from rlhf_games.core.agent import Agent, Rollout
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame, Game, GameSpec
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.trainer import DeviceTrainer, Trainer
 from rlhf_games.feedback.store import Store
 from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
-
-_MODEL_KEY = 2
-"""Folded into the run's seed for the reward model's first weights."""
 
 
 class Bench:
@@ -59,7 +58,7 @@ class Bench:
 
     def model(self, experiment: Experiment) -> RewardParams:
         """A fresh reward model for the experiment's seed."""
-        return self.ensemble.initial(jax.random.fold_in(jax.random.key(experiment.seed), _MODEL_KEY))
+        return self.ensemble.initial(stream_key(Stream.REWARD_MODEL, experiment.seed))
 
     def fits(self, experiment: Experiment) -> bool:
         """Whether the experiment differs from the first one in nothing that is compiled."""

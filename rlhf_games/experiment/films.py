@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import Agent, PyTree
 from rlhf_games.core.game import Game
 from rlhf_games.replay.frames import Film, rest_at_seams
+from rlhf_games.core.keys import policy_key
 from rlhf_games.replay.recorder import SessionRecorder
 from rlhf_games.replay.replay import Replay
 
@@ -40,8 +41,7 @@ def play(game: Game, agent: Agent, params: PyTree, seeds: Sequence[int], max_ste
             recorder = SessionRecorder(session, seed, player=("agent",) * game.spec.players)
             seen: Any = session.timestep
             for t in range(max_steps):
-                key = jax.random.fold_in(jax.random.key(seed), t)
-                seen = recorder.step(np.asarray(act(seen.observation, seen.legal_action_mask, key)))
+                seen = recorder.step(np.asarray(act(seen.observation, seen.legal_action_mask, policy_key(seed, t))))
                 if seen.terminated or seen.truncated:
                     break
             replays.append(recorder.replay())

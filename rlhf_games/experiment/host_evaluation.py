@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import HostGame
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream
 from rlhf_games.rollout.evaluate import Episodes
 from rlhf_games.rollout.host_lanes import episode_seed
 
@@ -40,7 +42,7 @@ def evaluate_host(game: HostGame, act: Any, params: PyTree, seed: int, episodes:
     if episodes < 1 or max_steps < 1:
         raise UserError(f"evaluation needs at least one episode and one step, got {episodes} episodes of at most {max_steps} steps")
     seeds = np.array([episode_seed(seed, lane, 0) for lane in range(episodes)], np.uint32)
-    key = jax.random.key(seed)
+    key = stream_key(Stream.EVALUATION, seed)
     parts = [
         _play(game, act, params, seeds[first : first + SIDE_BY_SIDE], jax.random.fold_in(key, first), max_steps)
         for first in range(0, episodes, SIDE_BY_SIDE)

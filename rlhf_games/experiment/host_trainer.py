@@ -17,6 +17,8 @@ import numpy as np
 
 from rlhf_games.core.agent import Agent, Lessons, PyTree
 from rlhf_games.core.game import HostGame
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream, generator
 from rlhf_games.experiment.host_evaluation import evaluate_host
 from rlhf_games.experiment.host_state import from_json, to_json
 from rlhf_games.experiment.trainer import Recording, compiled_imitation, learned, scored_metrics
@@ -47,20 +49,23 @@ class Emulators:
     """
 
     def __init__(self, game: HostGame, agent: Agent, seed: int, recorded: int, games: int, hide_ends: bool) -> None:
-        train, record = (int(word) for word in np.random.SeedSequence(seed).generate_state(2, np.uint32))
+        train, record = (int(word) for word in generator(Stream.EMULATORS, seed).integers(2**32, size=2, dtype=np.uint32))
         ends: Any = "hidden" if hide_ends else "visible"
         collector = partial(HostCollector, game, agent, episode_ends=ends)
         self._make: dict[str, Any] = {
-            "train": partial(collector, games=games, seed=train),
-            "record": partial(collector, games=recorded, seed=record),
+            "train": partial(collector, games=games),
+            "record": partial(collector, games=recorded),
         }
+        self._seeds = {"train": train, "record": record}
         self._open: dict[str, HostCollector] = {}
         self._saved: dict[str, Any] = {}
 
     def collector(self, kind: str) -> HostCollector:
         """The games of one kind (``train`` or ``record``), started or gone on with."""
         if kind not in self._open:
-            self._open[kind] = self._make[kind](state=self._saved.pop(kind, None))
+            saved = self._saved.pop(kind, None)
+            seed = self._seeds[kind] if saved is None else saved.seed
+            self._open[kind] = self._make[kind](seed=seed, state=saved)
         return self._open[kind]
 
     def state(self) -> dict[str, Any]:
@@ -107,7 +112,7 @@ class HostTrainer:
 
     def start(self, seed: int, recorded: int) -> HostLearner:
         """A fresh learner with ``recorded`` games for the recorder; ``seed`` determines it."""
-        agent_key, key = jax.random.split(jax.random.key(seed))
+        agent_key, key = jax.random.split(stream_key(Stream.LEARNER, seed))
         emulators = Emulators(self.game, self.agent, seed, recorded, self._games, self._hide_ends)
         state = self.agent.init(agent_key, self.game.spec)
         return HostLearner(state, key, emulators, nothing_pending(self.agent, self.game.spec, self._games, self._hide_ends))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.game import Game
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream
 from rlhf_games.experiment.asking import Asker
 from rlhf_games.experiment.episode_measures import measured_episodes
 from rlhf_games.experiment.imitation import LessonBook
@@ -78,7 +80,7 @@ class FeedbackLoop:
         self.session = store.session or experiment.name
         """Whose questions these are: in a store that runs share, each has a session of its own."""
         self.asker = Asker(experiment, game, ensemble, store)
-        self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), jax.random.fold_in(jax.random.key(e.seed), 1))
+        self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), stream_key(Stream.LOOP, e.seed))
         settings, length = e.model.fit, e.feedback.query.clip_length
         self.free = FreeStanding(store, game.spec, self.session, length, self.asker.reader.read)
         self.labels = LabelReader(store, session=self.session, free=self.free)

@@ -12,6 +12,8 @@ import numpy as np
 from rlhf_games.core.agent import Agent, Imitator, Lessons, PyTree, Rollout
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame
+from rlhf_games.core.keys import stream_key
+from rlhf_games.core.streams import Stream
 from rlhf_games.replay.recorder import Chunk
 from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.sources import RewardState, summed_reward, with_score, without_score
@@ -100,7 +102,7 @@ class DeviceTrainer:
         return learner
 
     def _start_learner(self, seed: jax.Array, recorded: int) -> Learner:
-        agent_key, lane_key, record_key, key = jax.random.split(jax.random.key(seed), 4)
+        agent_key, lane_key, record_key, key = jax.random.split(stream_key(Stream.LEARNER, seed), 4)
         lanes = device.start(self.game, jax.random.bits(lane_key, dtype=jnp.uint32), self._games)
         own = device.start(self.game, jax.random.bits(record_key, dtype=jnp.uint32), recorded)
         pending = nothing_pending(self.agent, self.game.spec, self._games, self._hide_ends)

@@ -18,6 +18,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_games.core import streams
 from rlhf_games.feedback.answers import Evaluation
 from rlhf_games.feedback.credit import FASTEST, SLOWEST
 from rlhf_games.feedback.store import AnswerDraft, Store
@@ -89,7 +90,7 @@ class Evaluator:
         return len(new)
 
     def _drafts(self, replay: Replay, reward: NDArray[Any]) -> list[AnswerDraft]:
-        rng = np.random.default_rng([self._config.seed, int(replay.id[:16], 16)])
+        rng = streams.generator(streams.Stream.EVALUATOR, self._config.seed, int(replay.id[:16], 16))
         now = time.time()
         found = []
         for step, value in reactions(reward, self._rate_of(replay), self._config, rng):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete
 from rlhf_games.feedback.answers import ActionValue, Advice, Demonstration, Takeover
@@ -97,5 +99,7 @@ def _possible(action: ActionValue, spec: GameSpec) -> bool:
     if not isinstance(action, tuple):
         return False
     if isinstance(space, Box):
-        return len(action) == len(space.low)
+        low, high = (bound.reshape(-1) for bound in space.bounds)
+        given = np.asarray(action, np.float32)
+        return given.shape == low.shape and bool(((low <= given) & (given <= high)).all())
     return len(action) == len(space.sizes) and all(0 <= choice < size for choice, size in zip(action, space.sizes, strict=True))

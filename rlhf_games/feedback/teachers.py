@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.streams import Stream, generator
 from rlhf_games.feedback.answers import AnswerValue, Choice, Preference, Ranking, Rating
 from rlhf_games.feedback.store import AnswerDraft, Query, Store
 from rlhf_games.replay.clip import Clip
@@ -226,7 +227,7 @@ def _sigmoid(x: float) -> float:
 
 def query_rng(seed: int, query_id: int) -> np.random.Generator:
     """The randomness that belongs to one query."""
-    return np.random.default_rng([seed, query_id])
+    return generator(Stream.TEACHER, seed, query_id)
 
 
 class Teacher:

@@ -162,9 +162,9 @@ class Gaussian:
         mean, log_std = jnp.split(outputs, 2, axis=-1)
         return mean, jnp.clip(log_std - 0.5, -5.0, 1.0)
 
-    def _middle_and_half(self) -> tuple[jax.Array, jax.Array]:
-        low, high = np.asarray(self.box.low, np.float32), np.asarray(self.box.high, np.float32)
-        return jnp.asarray((high + low) / 2)[None], jnp.asarray((high - low) / 2)[None]
+    def _middle_and_half(self) -> tuple[jax.Array, ...]:
+        low, high = (bound.reshape(-1).astype(np.float64) for bound in self.box.bounds)
+        return tuple(jnp.asarray(part.astype(np.float32))[None] for part in ((high + low) / 2, (high - low) / 2))
 
     def raw(self, action: jax.Array) -> jax.Array:
         """``[B, dim]`` in [-1, 1]."""
@@ -173,7 +173,9 @@ class Gaussian:
 
     def _into_box(self, raw: jax.Array) -> jax.Array:
         middle, half = self._middle_and_half()
-        return (middle + half * jnp.clip(raw, -1.0, 1.0)).reshape(raw.shape[0], *self.box.shape)
+        low, high = (jnp.asarray(bound)[None] for bound in self.box.bounds)
+        scaled = (middle + half * jnp.clip(raw, -1.0, 1.0)).reshape(raw.shape[0], *self.box.shape)
+        return jnp.clip(scaled, low, high)  # rounding may have left the box
 
     def sample(self, outputs: jax.Array, legal: jax.Array, key: jax.Array) -> Sample:
         """Action ``[B, *shape]`` inside the box; raw ``[B, dim]``."""

@@ -212,7 +212,7 @@ def _any_action(spec: GameSpec, timestep: TimeStep[NDArray[Any]]) -> NDArray[Any
     """Some legal action for every seat, ``[P, ...]``."""
     shape = (spec.players, *spec.actions.shape)
     if isinstance(spec.actions, Box):
-        return np.broadcast_to(np.asarray(spec.actions.low, np.float32).reshape(spec.actions.shape), shape).copy()
+        return np.broadcast_to(spec.actions.bounds[0], shape).copy()
     if isinstance(spec.actions, MultiDiscrete):
         return np.zeros(shape, np.int32)
     chosen: NDArray[Any] = np.asarray(timestep.legal_action_mask).argmax(-1).astype(np.int32)

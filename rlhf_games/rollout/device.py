@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from rlhf_games.core.agent import Agent, PyTree, Rollout
 from rlhf_games.core.game import DeviceGame, TimeStep, seats_out
-from rlhf_games.core.keys import step_key
+from rlhf_games.core.keys import step_key, stream_key
+from rlhf_games.core.streams import Stream
 
 _PAID_TOGETHER = 1024
 """Transitions whose reward is computed in one go."""
@@ -76,7 +77,7 @@ class Played(NamedTuple):
 
 def episode_seed(base: jax.Array, lane: jax.Array, episode: jax.Array) -> jax.Array:
     """``[]`` uint32: the seed of a lane's ``episode``-th episode, a function of the three numbers alone."""
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(base), lane), episode)
+    key = jax.random.fold_in(jax.random.fold_in(stream_key(Stream.EPISODES, base), lane), episode)
     return jax.random.bits(key, dtype=jnp.uint32)
 
 

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from rlhf_games.core.agent import Agent, PyTree
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame, TimeStep
-from rlhf_games.core.keys import step_key
+from rlhf_games.core.keys import step_key, stream_key
 from rlhf_games.core.spaces import ActionSpace, Box, MultiDiscrete
+from rlhf_games.core.streams import Stream
 from rlhf_games.rollout.device import episode_seed
-
-_ACTING = 2**31 - 1
-"""Folded into the seed for the keys of acting; lanes, which are folded in for the episodes' seeds, never count so far."""
 
 Choose = Callable[[PyTree, TimeStep[jax.Array], jax.Array], jax.Array]
 """``(params, timestep [E, P, ...], key) → actions [E, P, ...]``."""
@@ -111,8 +109,9 @@ def evaluate_versus_random(game: DeviceGame, agent: Agent, params: PyTree, games
 def random_actions(space: ActionSpace, key: jax.Array, legal: jax.Array) -> jax.Array:
     """``[B, ...]`` uniformly random legal actions for masks ``[B, A]``; the key is consumed."""
     if isinstance(space, Box):
-        low, high = (jnp.asarray(np.asarray(bound, np.float32).reshape(1, *space.shape)) for bound in (space.low, space.high))
-        return low + (high - low) * jax.random.uniform(key, (legal.shape[0], *space.shape))
+        low, high = (jnp.asarray(bound)[None] for bound in space.bounds)
+        drawn = low + (high - low) * jax.random.uniform(key, (legal.shape[0], *space.shape))
+        return jnp.clip(drawn, low, high)  # rounding may have left the box
     logits = jnp.where(legal, 0.0, -1e9)
     if not isinstance(space, MultiDiscrete):
         return jax.random.categorical(key, logits).astype(jnp.int32)
@@ -165,7 +164,7 @@ def _play(game: DeviceGame, choose: Choose, params: PyTree, seed: jax.Array, epi
     """Returns, lengths and ends; runs until every lane has ended or the limit is reached."""
     lanes = jnp.arange(episodes)
     seeds = jax.vmap(episode_seed, in_axes=(None, 0, None))(seed, lanes, jnp.int32(0))
-    acting_key = jax.random.fold_in(jax.random.key(seed), _ACTING)
+    acting_key = stream_key(Stream.EVALUATION, seed)
     advance: Callable[..., PyTree] = jax.vmap(
         lambda state, action, one, t: game.step(state, action, step_key(one, t + 1)), in_axes=(0, 0, 0, None)
     )

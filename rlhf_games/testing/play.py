@@ -45,8 +45,8 @@ def random_action(spec: GameSpec, mask: NDArray[np.bool_], rng: np.random.Genera
     """
     space = spec.actions
     if isinstance(space, Box):
-        low, high = (np.asarray(bound, np.float32).reshape(space.shape) for bound in (space.low, space.high))
-        return rng.uniform(low, high, mask.shape[:-1] + space.shape).astype(np.float32)
+        low, high = space.bounds
+        return np.clip(rng.uniform(low, high, mask.shape[:-1] + space.shape).astype(np.float32), low, high)
     columns = [_random_choice(mask[..., start:end], rng) for start, end in choice_bounds(space)]
     return columns[0] if isinstance(space, Discrete) else np.stack(columns, axis=-1)
 

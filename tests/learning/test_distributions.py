@@ -10,9 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete
+from rlhf_games.core.errors import UserError
+from rlhf_games.core.game import GameSpec
+from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
 from rlhf_games.learning.distributions import Categorical, Gaussian, Head, MultiCategorical, head_for
+from rlhf_games.rollout.evaluate import random_actions
+from rlhf_games.testing.play import random_action
 
 DRAWS = 20_000
 
@@ -127,6 +133,57 @@ def test_gaussian_draws_lie_in_the_box() -> None:
     assert np.abs(z.std(0) - 1).max() < 5 / math.sqrt(DRAWS)
     inside = (np.abs(z) < 1).all(1)
     np.testing.assert_allclose(flat[inside], [0, 1.5] + z[inside] * [1, 1.5], rtol=1e-4, atol=1e-5)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    """Anywhere, of any width that float32 can tell from nothing."""
+    size = draw(st.integers(1, 4))
+    widths = st.floats(-30, 18).map(lambda power: 10.0**power)
+    low = [draw(st.sampled_from((-1, 1))) * draw(widths) for _ in range(size)]
+    high = [float(np.nextafter(np.float32(start), np.float32(np.inf))) + draw(widths) for start in low]
+    return Box((size,), tuple(low), tuple(high))
+
+
+@settings(max_examples=60, deadline=None)
+@given(boxes(), st.integers(0, 2**32 - 1))
+def test_actions_never_leave_their_box(box: Box, seed: int) -> None:
+    """Draws at both bounds and between, random actions, and the mean that is shown."""
+    low, high = box.bounds
+    (size,) = box.shape
+    means = np.random.default_rng(seed).choice([-9.0, -1.0, 0.0, 1.0, 9.0, 0.3], (50, size))
+    outputs, legal = jnp.asarray(np.concatenate([means, np.full((50, size), -4.5)], 1), jnp.float32), jnp.ones((50, 1), bool)
+    head, key = Gaussian(box), jax.random.key(seed)
+    spec = GameSpec("test/box", "1", 1, Observation((1,), "float32", "vector"), box, 1.0, False, "Made up.")
+    for actions in (
+        head.sample(outputs, legal, key).action,
+        head.probabilities(outputs, legal),
+        random_actions(box, key, legal),
+        random_action(spec, np.ones((50, 1), bool), np.random.default_rng(seed)),
+    ):
+        found = np.asarray(actions)
+        assert np.isfinite(found).all()
+        assert ((low <= found) & (found <= high)).all()
+    back = head.raw(jnp.stack([jnp.asarray(low), jnp.asarray(high)]))
+    assert np.isfinite(back).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        (-math.inf, math.inf, "must be finite"),
+        (0.0, math.inf, "must be finite"),
+        (-3.4e38, 3.4e38, "must be finite, and at most 1.8e"),
+        (-1e20, 0.0, "must be finite, and at most 1.8e"),
+        (math.nan, 1.0, "must be finite"),
+        (1.0, 1.0, "low must be below high"),
+        (1e8, 1e8 + 1, "also in float32"),
+        (0.0, 1e-40, "also in float32"),
+    ],
+)
+def test_boxes_that_float32_cannot_hold_are_refused(low: float, high: float, message: str) -> None:
+    with pytest.raises(UserError, match=f"entry 1 of a box reaches from .*{message}"):
+        Box((2,), (0.0, low), (1.0, high))
 
 
 def test_gaussian_mean_is_shown_in_the_games_units() -> None:
