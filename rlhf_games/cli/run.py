@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.literal import literal
+
 if TYPE_CHECKING:
     from rlhf_games.experiment.build import Bench
     from rlhf_games.experiment.rundir import RunDirectory
@@ -104,8 +106,10 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
         f"{experiment.feedback.budget:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
     )
     print(
-        f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"
-        f" {experiment.iterations * experiment.steps_per_iteration:,} steps, {answers}; the run is {folder.path}",
+        literal(
+            f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"
+            f" {experiment.iterations * experiment.steps_per_iteration:,} steps, {answers}; the run is {folder.path}"
+        ),
         flush=True,
     )
 
@@ -120,8 +124,7 @@ def _recorded(source: str) -> str:
 
 def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None) -> int:
     """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
-    from rich.console import Console
-
+    from rlhf_games.cli.console import LiteralConsole
     from rlhf_games.cli.progress import run_progress
     from rlhf_games.cli.window import open_window
     from rlhf_games.experiment.runner import Interruption, execute, experiment_of
@@ -136,7 +139,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
         interruption = Interruption(progress.say)
         with interruption.listening():
             summary = execute(folder, progress, interruption, bench)
-    console = Console()
+    console = LiteralConsole()
     if window is not None:
         window.leave()
         if window.is_open:

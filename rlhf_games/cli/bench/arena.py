@@ -289,7 +289,7 @@ def _first_frame(store: Path) -> float:
     begin = time.time()
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [sys.executable, "-c", _FIRST_FRAME, str(store)],
+            [sys.executable, "-P", "-c", _FIRST_FRAME, str(store)],
             env=os.environ | {"XDG_CONFIG_HOME": home},
             check=True,
             capture_output=True,
@@ -308,10 +308,11 @@ def _resident_mb() -> float:
 
 
 def _show(result: Result) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from rlhf_games.cli.console import LiteralConsole
+
+    console = LiteralConsole()
     for title, games, plays in (
         ("nothing beside it", result["games"], result["plays"]),
         ("beside a trainer", result["beside"], result["plays_beside"]),

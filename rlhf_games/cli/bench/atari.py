@@ -130,12 +130,13 @@ class BenchAtari:
 
 
 def _show(result: Result) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlhf_games.cli.console import LiteralConsole
 
     table = Table("learner", "decisions per second", title=f"{result['game']}, {result['settings']['games']} games")
     table.add_row(f"rlhf-games PPO with a 3-member reward ensemble, {result['precision']}", f"{result['decisions_per_second']:.0f}")
     table.add_row("stable-baselines3 PPO on the score, float32", f"{result['peer_decisions_per_second']:.0f}")
-    console = Console()
+    console = LiteralConsole()
     console.print(table)
     console.print(f"ratio {result['ratio']:.2f}", highlight=False)

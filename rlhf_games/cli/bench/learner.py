@@ -191,10 +191,11 @@ def _vector_ensemble(inputs: int) -> tuple[Any, Any]:
 
 
 def _print_tables(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from rlhf_games.cli.console import LiteralConsole
+
+    console = LiteralConsole()
     speeds = Table("learner", "reward", "steps/s", "slowest to fastest", "ratio", title=f"MinAtar Breakout, {GAMES} games × {STEPS} steps")
     for role, entry in result["learner"].items():
         peer = role == "rejax"
