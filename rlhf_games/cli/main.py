@@ -9,6 +9,7 @@ Exit status: what ``run`` returns; 2 for anything a person can mend (``UserError
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -80,12 +81,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {literal(str(error), _LONGEST)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader (head, less) has seen enough; the flush at exit must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {literal(str(error), _LONGEST)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return status
 
 

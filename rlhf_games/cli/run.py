@@ -51,7 +51,7 @@ class Run:
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
-        folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = self.out or f"runs/{experiment.name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
             check_display()

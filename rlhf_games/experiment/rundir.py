@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.versions import uncommitted_changes, versions
 from rlhf_games.files import sync_folder, umask, write_atomically
 
@@ -216,7 +217,7 @@ class RunDirectory:
             except BlockingIOError:
                 time.sleep(0.01 * attempt)
         try:
-            holder = json.loads((self.path / "learner.lock").read_text(encoding="utf-8"))
+            holder = parse_json((self.path / "learner.lock").read_bytes())
             who = f"process {holder['pid']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             who = "another process"
@@ -253,7 +254,7 @@ def _lock_file(folder: Path, mode: int) -> int:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: copy it back from a backup, or start the run anew in another folder") from error
     except (OSError, ValueError) as error:

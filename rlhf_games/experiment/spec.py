@@ -15,6 +15,8 @@ from rlhf_games.reward.sources import SourceWeights
 
 _MOST_UPDATES = 2**24
 """Updates are counted in float32 within an iteration."""
+_LONGEST_NAME = 200
+"""Bytes: it becomes part of a folder's name."""
 _RECORDED = "recorded:"
 _COMPARE_MEMBERS = ("disagreement", "disagreement_k_centre", "mutual_information")
 
@@ -155,8 +157,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "iterations", "evaluation_episodes")
-        if not self.name.strip() or not self.name.isprintable():
-            raise ValueError(f"name must be printable text, got {self.name!r}")
+        if not self.name.strip() or not self.name.isprintable() or len(self.name.encode()) > _LONGEST_NAME:
+            raise ValueError(f"name must be printable text of at most {_LONGEST_NAME} bytes, got {self.name[:_LONGEST_NAME]!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
         if self.updates >= _MOST_UPDATES:

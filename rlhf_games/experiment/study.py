@@ -12,6 +12,7 @@ import numpy as np
 
 from rlhf_games.config import from_mapping
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, Report, create_run, execute
@@ -151,14 +152,14 @@ def read_results(study: Study, folder: Path) -> dict[str, Any]:
         if not path.exists():
             missing += 1
             continue
-        score = json.loads(path.read_text(encoding="utf-8"))["return"]
+        score = _read_return(path)
         scores.setdefault(cell.game.name, {}).setdefault(cell.arm.name, []).append(score)
     whole = {
         game: arms
         for game, arms in scores.items()
         if len(arms) == len(study.arms) and all(len(runs) == len(study.seeds) for runs in arms.values())
     }
-    random = {game: json.loads((folder / game / "random.json").read_text(encoding="utf-8"))["return"] for game in whole}
+    random = {game: _read_return(folder / game / "random.json") for game in whole}
     controls = {game: _best_controls(study, arms) for game, arms in whole.items()}
     ratios: dict[str, dict[str, list[float]]] = {}
     for game, arms in whole.items():
@@ -193,3 +194,10 @@ def analyse(results: Mapping[str, Any]) -> dict[str, Any]:
                 chance = probability_of_improvement({game: runs}, {game: ratios[control][game]})
                 analysis["beats"].setdefault(arm, {}).setdefault(control, {})[game] = [chance.value, chance.low, chance.high]
     return analysis
+
+
+def _read_return(path: Path) -> float:
+    try:
+        return float(parse_json(path.read_bytes())["return"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as the result of a run ({error!r}): remove it and run the study again") from error
