@@ -38,8 +38,10 @@ class CheckGame:
         if self.steps < 1:
             raise UserError(f"--steps must be at least 1, got {self.steps}")
         from rlhf_games import workspace
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.testing import GAME_RULES, GameSubject, verdicts
 
+        demand_device()
         game = workspace.load_game(self.name, _settings(self.set))
         subject = GameSubject(game, steps=self.steps, deterministic=self.deterministic, rebuild=workspace.load_game)
         return _report([(self.name, [rule.name for rule in GAME_RULES], verdicts(GAME_RULES, subject))])
@@ -69,8 +71,10 @@ class CheckAgent:
                 f"{self.name} is checked on several kinds of games, pixels last and slowest; --game NAME checks it on one game only",
                 flush=True,
             )
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.testing import AGENT_RULES, AgentSubject, example_specs, verdicts
 
+        demand_device()
         specs = (workspace.load_game(self.game).spec,) if self.game else example_specs()
         names = [rule.name for rule in AGENT_RULES]
         config = _settings(self.set)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from rlhf_games.cli.backend import demand_32_bits
 from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.core.literal import literal
 
@@ -84,15 +85,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough; the flush at exit must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(f"error: {literal(str(error), _LONGEST)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        problem = _outside_problem(error)
+        if not problem:
+            raise
+        print(f"error: {literal(problem, _LONGEST)}", file=sys.stderr)
+        return 2
     return status
+
+
+def _outside_problem(error: Exception) -> str:
+    """What is wrong with what the program was given or runs on, in words; empty for errors of its own."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return str(error)
+    if isinstance(error, MemoryError) or str(error).startswith("RESOURCE_EXHAUSTED"):  # the latter is JAX's
+        return "the memory is not enough for these settings: fewer games, steps, clips or members, or smaller networks need less"
+    from rlhf_games.cli.backend import device_problem
+
+    return device_problem()
 
 
 def _prepare_process() -> None:
@@ -124,6 +137,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     _demand_current_folder()
     _announce_workspaces()
+    demand_32_bits()
     return _parse(name, flags).run()
 
 

@@ -44,6 +44,7 @@ class Run:
 
     def run(self) -> int:
         """Makes the run's folder and executes it."""
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
@@ -51,6 +52,7 @@ class Run:
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
+        demand_device()
         folder = self.out or f"runs/{experiment.name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
@@ -83,10 +85,12 @@ class Resume:
 
     def run(self) -> int:
         """Executes what is left."""
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.rundir import RunDirectory
         from rlhf_games.experiment.runner import experiment_of
 
+        demand_device()
         folder = RunDirectory.open(self.folder)
         experiment = experiment_of(folder)
         human = experiment.feedback.teacher == "human" and experiment.learns_from_people

@@ -15,6 +15,14 @@ from rlhf_games.reward.sources import SourceWeights
 
 _MOST_UPDATES = 2**24
 """Updates are counted in float32 within an iteration."""
+_LARGEST_SIZE = 2**24
+"""Of games, steps of a clip, epochs and the like: far above what any machine does, and far below what overflows."""
+_LARGEST_ROLLOUT = 2**30
+_LARGEST_NUMBER = 1e12
+"""Of factors and weights: float32 holds their products too."""
+_UNLIMITED = ("seed", "steps")
+"""Have limits of their own."""
+_MOST_MEMBERS = 1_000
 _LONGEST_NAME = 200
 """Bytes: it becomes part of a folder's name."""
 _RECORDED = "recorded:"
@@ -86,7 +94,8 @@ class ModelConfig:
     """Which step of the present policy is worth 0: the ``median`` one, the ``mean`` one, or ``none`` (whatever the network says)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "members")
+        if not 1 <= self.members <= _MOST_MEMBERS:
+            raise ValueError(f"members must be in 1..{_MOST_MEMBERS}, got {self.members}")
         if not self.trust >= 0:
             raise ValueError(f"trust must be at least 0, got {self.trust}")
         if not self.spread > 0:
@@ -167,7 +176,11 @@ class Experiment:
             )
         if self.model.members < 2 and self.learns_from_people and self.feedback.query.strategy in _COMPARE_MEMBERS:
             raise ValueError(f"feedback.query.strategy {self.feedback.query.strategy!r} compares members: set model.members to 2 or more")
-        _refuse_infinite(self, "")
+        _refuse_unusual(self, "")
+        if self.rollout.games * self.rollout.steps > _LARGEST_ROLLOUT:
+            raise ValueError(
+                f"rollout.games × rollout.steps must be at most {_LARGEST_ROLLOUT}, got {self.rollout.games} × {self.rollout.steps}"
+            )
         scripted_teacher(self.feedback, self.seed)
 
     @property
@@ -223,11 +236,15 @@ def _at_least(config: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
-def _refuse_infinite(config: Any, prefix: str) -> None:
-    """Raises ``ValueError`` for the first number in a tree of settings that is infinite or not a number (TOML can write both)."""
+def _refuse_unusual(config: Any, prefix: str) -> None:
+    """Raises ``ValueError`` for the first number in a tree of settings that is not finite, or a size that no machine has."""
     for entry in fields(config):
         value, key = getattr(config, entry.name), f"{prefix}{entry.name}"
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} must be finite, got {value}")
+        if isinstance(value, float) and abs(value) > _LARGEST_NUMBER:
+            raise ValueError(f"{key} must be at most {_LARGEST_NUMBER:g} in size, got {value}")
+        if isinstance(value, int) and value > _LARGEST_SIZE and key not in _UNLIMITED:
+            raise ValueError(f"{key} must be at most {_LARGEST_SIZE}, got {value}")
         if is_dataclass(value):
-            _refuse_infinite(value, f"{key}.")
+            _refuse_unusual(value, f"{key}.")
