@@ -122,7 +122,8 @@ def ours_ready(settings: dict[str, Any], updates: int) -> Callable[[], float]:
 
     experiment = load_experiment(EXPERIMENT)
     game = workspace.load_game(experiment.game.name, experiment.game.options)
-    assert isinstance(game, DeviceGame)
+    if not isinstance(game, DeviceGame):
+        raise UserError(f"{game.spec.name} is no device game: the experiment {EXPERIMENT} of this workspace cannot be measured")
     config = {**experiment.agent.config, **settings, "epochs": EPOCHS, "minibatches": MINIBATCHES}
     agent = workspace.load_agent(experiment.agent.name, config)
     ensemble, params = RewardEnsemble.create(game.spec, NetworkConfig(), MEMBERS, jax.random.key(1))
@@ -169,7 +170,8 @@ def fit_seconds(inputs: int) -> float:
         _, report = fit(ensemble, config, state, {"preference": rows}, keys[2])
         epochs = int(report.epochs)
         seconds.append(time.perf_counter() - begin)
-        assert epochs == FIT_EPOCHS
+        if epochs != FIT_EPOCHS:
+            raise RuntimeError(f"the fit made {epochs} passes instead of {FIT_EPOCHS}: its time would say nothing")
     return min(seconds[1:])
 
 
