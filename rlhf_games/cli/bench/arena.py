@@ -20,6 +20,7 @@ import tyro
 from rlhf_games.cli.bench.arena_play import Play, measure_play
 from rlhf_games.cli.bench.beside import trainer
 from rlhf_games.cli.bench.frames import frame_seconds
+from rlhf_games.cli.bench.processor import processor
 
 if TYPE_CHECKING:
     from rlhf_games.arena.app import App
@@ -57,6 +58,7 @@ class Game(TypedDict):
 class Result(TypedDict):
     """What was measured."""
 
+    processor: str
     games: list[Game]
     plays: list[Play]
     beside: list[Game]
@@ -132,6 +134,7 @@ class BenchArena:
             with trainer():
                 beside = self._use(stores)
         return Result(
+            processor=processor(),
             games=games,
             plays=plays,
             beside=beside[0],
@@ -336,3 +339,4 @@ def _show(result: Result) -> None:
     console.print(f"first frame after {result['first_frame_seconds']:.2f} s", highlight=False)
     grown = f"{result['memory_before_mb']:.0f} MB, after {result['pairs']} {result['memory_after_mb']:.0f} MB"
     console.print(f"memory after the first pairs {grown}", highlight=False)
+    console.print(f"on {result['processor']}", highlight=False)

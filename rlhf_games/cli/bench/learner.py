@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_games.cli.bench.peer import Measurer, Peer
+from rlhf_games.cli.bench.processor import processor
 from rlhf_games.core.errors import UserError
 
 EXPERIMENT = "bench-learner"
@@ -56,7 +57,7 @@ class BenchLearner:
         if self.repeats < 1 or self.updates < 1:
             raise UserError("--repeats and --updates must be at least 1")
         os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported
-        result: dict[str, Any] = {"learner": self._learner()}
+        result: dict[str, Any] = {"processor": processor(), "learner": self._learner()}
         if self.fit:
             result["fit"] = {str(inputs): fit_seconds(inputs) for inputs in FIT_REFERENCE}
         if self.json:
@@ -206,6 +207,7 @@ def _print_tables(result: dict[str, Any]) -> None:
         ratio = f"{entry['ratio']:.2f}" if "ratio" in entry else ""
         speeds.add_row(name, "true" if peer else f"{MEMBERS} networks", f"{entry['steps_per_second']:,.0f}", span, ratio)
     console.print(speeds)
+    console.print(f"on {result['processor']}", highlight=False)
     if "fit" in result:
         fits = Table(
             "inputs",
