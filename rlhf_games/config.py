@@ -215,7 +215,7 @@ def _demand_usual_numbers(value: Any, key: str, source: _Source) -> None:
         for number, item in enumerate(value):
             _demand_usual_numbers(item, f"{key}[{number}]", source)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise source.refuse(key, f"expected a finite number, got {value}")
+        raise source.refuse(key, f"must be finite, got {value}")
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise source.refuse(key, "expected an integer of at most 64 bits, got a larger one")
 

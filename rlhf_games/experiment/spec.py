@@ -94,8 +94,9 @@ class ModelConfig:
     """Which step of the present policy is worth 0: the ``median`` one, the ``mean`` one, or ``none`` (whatever the network says)."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.members <= _MOST_MEMBERS:
-            raise ValueError(f"members must be in 1..{_MOST_MEMBERS}, got {self.members}")
+        _at_least(self, 1, "members")
+        if self.members > _MOST_MEMBERS:
+            raise ValueError(f"members must be at most {_MOST_MEMBERS}, got {self.members}")
         if not self.trust >= 0:
             raise ValueError(f"trust must be at least 0, got {self.trust}")
         if not self.spread > 0:
