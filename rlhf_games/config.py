@@ -9,8 +9,8 @@ Whatever a person gets wrong is a ``UserError`` that names the file, the full ke
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from rlhf_games.core.errors import UserError, closest, did_you_mean, nearest
+from rlhf_games.core.parse import parse_toml
 
 T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -60,13 +61,11 @@ def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Reads a TOML file. Raises ``UserError`` where it cannot be read or is not TOML."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_toml(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a UTF-8 text: {error}") from error
-    except RecursionError as error:
-        raise UserError(f"{path} is not valid TOML: nested too deeply") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # TOMLDecodeError, and integers of thousands of digits, and impossible paths
@@ -178,6 +177,7 @@ def _refused(source: _Source, key: str, known: Mapping[str, Any], problem: str) 
 
 def _convert(hint: Any, value: Any, key: str, source: _Source) -> Any:
     if hint is Any or hint is object:
+        _demand_usual_numbers(value, key, source)
         return value
     origin = typing.get_origin(hint)
     if origin in _GENERIC:
@@ -199,9 +199,25 @@ def _scalar(hint: Any, value: Any, key: str, source: _Source) -> Any:
     if not isinstance(value, _PLAIN[hint]) or (isinstance(value, bool) and hint is not bool):
         raise source.refuse(key, f"expected {_accepted(hint)}, got {_show(value)}")
     try:
-        return hint(value)
+        converted = hint(value)
     except OverflowError as error:
         raise source.refuse(key, f"expected {_accepted(hint)}, got one that is too large") from error
+    _demand_usual_numbers(converted, key, source)
+    return converted
+
+
+def _demand_usual_numbers(value: Any, key: str, source: _Source) -> None:
+    """Refuses numbers that are not finite, and integers of more than 64 bits, also within lists and tables."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _demand_usual_numbers(item, _join(key, str(name)), source)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _demand_usual_numbers(item, f"{key}[{number}]", source)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise source.refuse(key, f"must be finite, got {value}")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise source.refuse(key, "expected an integer of at most 64 bits, got a larger one")
 
 
 def _literal(choices: tuple[Any, ...], value: Any, key: str, source: _Source) -> Any:
@@ -304,8 +320,8 @@ def _join(key: str, name: str) -> str:
 
 def _toml_value(text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
+        table = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     return table["value"] if set(table) == {"value"} else text
 

@@ -1,6 +1,8 @@
 """Finds and loads games, agents and experiments: the only dynamic import of the project.
 
 A *workspace* is a folder with ``games/<family>/game.py`` and/or ``agents/<name>/agent.py`` (and ``experiments/<id>/experiment.toml``).
+Their code is run, so a workspace is used where a person names it (``--workspace``, ``RLHF_GAMES_WORKSPACE``), or where it lies around
+the current folder, carries the mark ``rlhf-games.toml`` and belongs to the user: see docs/trust.md.
 Neither ``games`` nor ``agents`` may become an import name (other distributions install packages of that name), so one synthetic
 package, ``rlhf_games_workspace``, spans all workspaces found::
 
@@ -17,11 +19,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.machinery
+import logging
 import os
+import shlex
 import sys
 import sysconfig
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +35,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rlhf_games.config import from_mapping
 from rlhf_games.core.card import Card, read_cards
 from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.core.mark import MARK, is_marked, strange_owner
 
 if TYPE_CHECKING:
     from rlhf_games.core.agent import Agent
@@ -40,8 +45,11 @@ PACKAGE = "rlhf_games_workspace"
 VARIABLE = "RLHF_GAMES_WORKSPACE"
 """Environment variable: one or several folders, separated as in ``PATH``."""
 
+_log = logging.getLogger(__name__)
+"""Says which workspaces the search found; the command line shows it on standard error."""
+
 Kind: TypeAlias = Literal["games", "agents", "experiments"]
-_MARKS: dict[Kind, tuple[str, ...]] = {
+_FILES: dict[Kind, tuple[str, ...]] = {
     "games": ("cards.toml", "game.py"),
     "agents": ("agent.py",),
     "experiments": ("experiment.toml",),
@@ -59,7 +67,7 @@ class Experiment:
 
 
 def is_workspace(folder: Path) -> bool:
-    """Whether ``folder`` holds at least one game family or one agent."""
+    """Whether ``folder`` holds at least one game family or one agent; says nothing about the mark."""
     return any(_members(folder, kind) for kind in ("games", "agents"))
 
 
@@ -88,21 +96,78 @@ def refresh() -> None:
 def roots() -> tuple[Path, ...]:
     """All workspaces, first the one that wins where two have a family, an agent or an experiment of the same name.
 
-    Order: ``set_workspace`` / ``--workspace`` and ``RLHF_GAMES_WORKSPACE``, the current folder and its parents, the checkout that
-    ``rlhf_games`` lies in, the copy that the wheel installs as shared data.
+    Order: ``set_workspace`` / ``--workspace`` and ``RLHF_GAMES_WORKSPACE``, marked ones among the current folder and its parents, the
+    checkout that ``rlhf_games`` lies in or the copy that the wheel installs as shared data.
 
     Raises:
-      UserError: ``RLHF_GAMES_WORKSPACE`` names a folder that is no workspace.
+      UserError: ``RLHF_GAMES_WORKSPACE`` names a folder that is no workspace, or one around the current folder is somebody else's.
     """
-    found = [_demand_workspace(part, VARIABLE) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
-    here = Path.cwd()
-    found += [folder for folder in (here, *here.parents) if is_workspace(folder)]
+    named = [_demand_workspace(part, VARIABLE) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    own = _own_workspace()
+    around = _around(named, own)
+    return tuple(dict.fromkeys(folder.resolve() for folder in (*named, *around, *own)))
+
+
+def _own_workspace() -> list[Path]:
+    """The workspace that belongs to this ``rlhf_games``: the checkout that it lies in, or the copy that the wheel installed."""
     checkout = Path(__file__).resolve().parents[1]
-    if (checkout / "pyproject.toml").is_file() and is_workspace(checkout):
-        found.append(checkout)
-    else:
-        found += _installed()
-    return tuple(dict.fromkeys(folder.resolve() for folder in found))
+    if (checkout / "pyproject.toml").is_file() and is_marked(checkout) and is_workspace(checkout):
+        return [checkout]
+    return _installed()
+
+
+def _around(named: Sequence[Path], own: Sequence[Path]) -> list[Path]:
+    """The marked workspaces among the current folder and its parents, nearest first; those neither ``named`` nor ``own`` are announced.
+
+    Raises:
+      UserError: one of those belongs to another user.
+    """
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted: nothing lies around it
+        return []
+    found = []
+    for folder in (here, *here.parents):
+        if not is_workspace(folder):
+            continue
+        if folder.resolve() in (*named, *own):
+            found.append(folder)
+        elif is_marked(folder):
+            _demand_own(folder)
+            _log.info("workspace %s: %s", folder, _contents(folder, own))
+            found.append(folder)
+        else:
+            _log.info(
+                "not used: %s has %s, but it has no %s, the mark of a workspace; if its code is to be run: touch %s",
+                *(folder, _contents(folder), MARK, shlex.quote(str(folder / MARK))),
+            )
+    return found
+
+
+def _contents(folder: Path, own: Sequence[Path] = ()) -> str:
+    """What a workspace holds, in words; says which of it hides what the workspaces ``own`` hold."""
+    kinds: tuple[Kind, ...] = ("games", "agents")
+    words = []
+    for kind in kinds:
+        built_in = {member.name for root in own for member in _members(root, kind)}
+        names = [member.name for member in _members(folder, kind)]
+        shown = [f"{name} (in place of the built-in one)" if name in built_in else name for name in names]
+        words += [f"{kind} {', '.join(shown)}"] if shown else []
+    return "; ".join(words)
+
+
+def _demand_own(folder: Path) -> None:
+    try:
+        owner = strange_owner(folder)
+    except OSError as error:
+        raise UserError(f"{folder} looks like a workspace and cannot be read: {error}") from error
+    if owner is None:
+        return
+    command = f"export {VARIABLE}={shlex.quote(str(folder))}"
+    raise UserError(
+        f"{folder} is a workspace of another user (id {owner}), and what is in it would be run as you. If you trust it, name it "
+        f"(--workspace DIR, or: {command}); if not, go to a folder outside of it"
+    )
 
 
 def cards() -> list[Card]:
@@ -258,7 +323,7 @@ def _members(root: Path, kind: Kind) -> list[Path]:
         folders = sorted((root / kind).iterdir())
     except OSError:  # no such folder, or one that we may not read
         return []
-    return [folder for folder in folders if any((folder / mark).is_file() for mark in _MARKS[kind])]
+    return [folder for folder in folders if any((folder / name).is_file() for name in _FILES[kind])]
 
 
 def _demand_workspace(text: str, origin: str) -> Path:
@@ -274,6 +339,12 @@ def _demand_workspace(text: str, origin: str) -> Path:
 
 
 def _installed() -> list[Path]:
-    """The workspace that the wheel installs: under the environment's ``share``, wherever the environment puts it."""
-    above = [*Path(__file__).resolve().parents, Path(sysconfig.get_path("data"))]
-    return [folder for folder in (place / "share" / "rlhf-games" / "workspace" for place in above) if is_workspace(folder)][:1]
+    """The workspace that the wheel installs: under the environment's ``share``, wherever the environment puts it.
+
+    It must be marked and belong to whom this file belongs to: the search goes up to the root.
+    """
+    code = Path(__file__).resolve()
+    above = [*code.parents, Path(sysconfig.get_path("data"))]
+    places = (place / "share" / "rlhf-games" / "workspace" for place in above)
+    owner = code.stat().st_uid
+    return [folder for folder in places if is_marked(folder) and is_workspace(folder) and folder.stat().st_uid == owner][:1]

@@ -94,6 +94,7 @@ def make_lab(tmp_path: Path, fresh_workspace: None) -> Callable[..., Path]:
             folder.mkdir(parents=True)
             (folder / "game.py").write_text(FAMILY)
             (folder / "cards.toml").write_text(CARDS)
+        (tmp_path / name / "rlhf-games.toml").touch()
         return tmp_path / name
 
     return make

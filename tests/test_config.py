@@ -130,6 +130,15 @@ def test_every_kind_of_field_is_read() -> None:
         ("width = 'atuo'", ["width", "'auto'", "an integer"]),
         ("mixture = { a = 'x' }", ["mixture.a", "a number"]),
         ("rate = " + "9" * 400, ["rate", "too large"]),
+        ("rate = nan", ["rate", "must be finite", "nan"]),
+        ("rate = 1e400", ["rate", "must be finite", "inf"]),
+        ("clip = -inf", ["clip", "a number or", "-inf"]),
+        ("mixture = { a = inf }", ["mixture.a", "must be finite"]),
+        ("options = { deep = { list = [1, nan] } }", ["options.deep.list[1]", "must be finite"]),
+        (f"seed = {2**63}", ["seed", "64 bits"]),
+        (f"seed = {-(2**63) - 1}", ["seed", "64 bits"]),
+        (f"hidden = [1, {2**63}]", ["hidden[1]", "64 bits"]),
+        (f"options = {{ size = {2**63} }}", ["options.size", "64 bits"]),
     ],
 )
 def test_refusals_name_source_key_value_and_what_is_accepted(text: str, says: list[str]) -> None:
@@ -137,6 +146,17 @@ def test_refusals_name_source_key_value_and_what_is_accepted(text: str, says: li
         tree(text)
     for part in ["x.toml", *says]:
         assert part in str(caught.value)
+
+
+def test_the_largest_integers_are_taken() -> None:
+    assert tree(f"seed = {2**63 - 1}").seed == 9223372036854775807
+    assert tree(f"seed = {-(2**63)}").seed == -9223372036854775808
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "notepad.toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 7\n")
+    assert load_toml(Tree, path).seed == 7
 
 
 def test_missing_setting_is_named() -> None:
@@ -244,22 +264,23 @@ def test_any_file_is_accepted_or_refused_as_user_error(tmp_path_factory: pytest.
         assert "any.toml" in str(error)
 
 
-finite = st.floats(allow_nan=False)
-optimisers = st.builds(Optimiser, learning_rate=st.floats(min_value=1e-6, max_value=10), steps=st.integers())
+finite = st.floats(allow_nan=False, allow_infinity=False)
+whole = st.integers(-(2**63), 2**63 - 1)
+optimisers = st.builds(Optimiser, learning_rate=st.floats(min_value=1e-6, max_value=10), steps=whole)
 trees = st.builds(
     Tree,
     name=st.text(),
-    seed=st.integers(),
+    seed=whole,
     rate=finite,
     quick=st.booleans(),
     kind=st.sampled_from(["mlp", "cnn", 3]),
-    hidden=st.lists(st.integers()).map(tuple),
+    hidden=st.lists(whole).map(tuple),
     optimiser=optimisers,
     members=st.lists(optimisers, max_size=2).map(tuple),
     clip=st.none() | finite,
     note=st.none() | st.text().filter(lambda text: text != "none"),
     weight=finite | st.builds(Schedule, finite, finite),
-    width=st.just("auto") | st.integers(),
+    width=st.just("auto") | whole,
     mixture=st.dictionaries(st.text(), finite),
 )
 

@@ -79,6 +79,8 @@ def test_one_import_name_and_no_strays(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".sqlite"))]
     shared = f"rlhf_games-{version}.data/data/share/rlhf-games/workspace/"
     assert f"{shared}games/minatar/game.py" in names
+    assert f"{shared}rlhf-games.toml" in names
+    assert "rlhf_games/templates/lab/rlhf-games.toml" in names
     assert "rlhf_games/templates/lab/gitignore" in names
     assert "rlhf_games/templates/lab/experiments/first/experiment.toml" in names
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as sdist:

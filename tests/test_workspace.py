@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import operator
 import os
@@ -37,6 +38,63 @@ def test_order_of_roots(make_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(workspace.VARIABLE, f"{variable}{os.pathsep}{other}")
     workspace.set_workspace(explicit)
     assert workspace.roots() == (explicit, variable, other, parent, CHECKOUT)
+
+
+def test_only_marked_folders_are_found_and_they_are_announced(
+    make_lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = make_lab("lab", "mine", "minatar")
+    monkeypatch.chdir(lab / "games")
+    caplog.set_level(logging.INFO)
+    assert workspace.roots() == (lab, CHECKOUT)
+    assert caplog.messages == [f"workspace {lab}: games minatar (in place of the built-in one), mine"]
+    caplog.clear()
+    (lab / "rlhf-games.toml").unlink()
+    workspace.refresh()
+    assert workspace.roots() == (CHECKOUT,)
+    assert workspace.card("minatar/breakout").folder == CHECKOUT / "games" / "minatar"
+    (said,) = set(caplog.messages)
+    assert said.startswith(f"not used: {lab} has games minatar, mine, but it has no rlhf-games.toml")
+    assert said.endswith(f"touch {lab}/rlhf-games.toml")
+
+
+def test_a_named_folder_needs_no_mark_and_is_not_announced(
+    make_lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = make_lab("lab", "mine")
+    (lab / "rlhf-games.toml").unlink()
+    monkeypatch.chdir(lab)
+    caplog.set_level(logging.INFO)
+    workspace.set_workspace(lab)
+    assert workspace.roots() == (lab, CHECKOUT)
+    assert not caplog.messages
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("given", [".", "rlhf-games.toml"])
+def test_a_workspace_of_another_user_is_refused_until_it_is_named(make_lab: Lab, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    lab = make_lab("lab", "mine")
+    os.chown(lab / given, 4321, -1)
+    monkeypatch.chdir(lab / "games")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    workspace.refresh()
+    with pytest.raises(UserError, match=r"another user \(id 4321\).*RLHF_GAMES_WORKSPACE="):
+        workspace.roots()
+    monkeypatch.setenv("SUDO_UID", "4321")  # whoever called sudo may use their own
+    assert workspace.roots() == (lab, CHECKOUT)
+    monkeypatch.delenv("SUDO_UID")
+    monkeypatch.setenv(workspace.VARIABLE, str(lab))
+    workspace.refresh()
+    assert workspace.roots() == (lab, CHECKOUT)
+
+
+def test_around_a_deleted_folder_there_is_nothing(fresh_workspace: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    workspace.refresh()
+    assert workspace.roots() == (CHECKOUT,)
 
 
 def test_labs_are_used_together_and_the_first_wins(make_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

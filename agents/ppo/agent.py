@@ -16,6 +16,7 @@ from rlhf_games.core.game import GameSpec
 from rlhf_games.core.promotion import third_party
 from rlhf_games.learning.accumulation import summed_gradient
 from rlhf_games.learning.distributions import Head, head_for
+from rlhf_games.learning.networks import WIDEST
 from rlhf_games.learning.products import Precision
 from rlhf_games.learning.returns import rollout_advantages
 from rlhf_games.learning.shuffle import shuffled
@@ -81,14 +82,16 @@ class Config:
         for name in (*positive, "imitation_steps", "imitation_batch", "imitation_kl"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.epochs > WIDEST:
+            raise ValueError(f"epochs must be at most {WIDEST}, got {self.epochs}")
         for name in ("discount", "trace"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("adam_epsilon", "value_clip", "value_weight", "entropy_weight", "microbatch"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must name at least one layer size, all positive, got {self.hidden}")
+        if not self.hidden or not 1 <= min(self.hidden) <= max(self.hidden) <= WIDEST:
+            raise ValueError(f"hidden must name at least one layer size, all positive and at most {WIDEST}, got {self.hidden}")
 
 
 class State(NamedTuple):

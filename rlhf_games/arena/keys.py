@@ -6,13 +6,13 @@ A key is named as pygame names it (``"left"``, ``"space"``, ``"a"``, ``"["``), a
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.core.parse import parse_toml
 
 SECOND_PLAYER = {"up": "w", "left": "a", "down": "s", "right": "d", "space": "f"}
 """What the second player at one keyboard presses in place of the first one's keys."""
@@ -65,10 +65,10 @@ class Keymap:
           UserError: not TOML, an unknown view or command, or a key that is no text.
         """
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = parse_toml(path.read_bytes())
         except FileNotFoundError:
             return cls()
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read: {error}; mend it or remove it") from error
         views, seats = {}, {}
         for section, entries in table.items():

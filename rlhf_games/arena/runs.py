@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rlhf_games.arena.figures import figure
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.feedback.place import FILE as STORE_FILE
 from rlhf_games.feedback.place import keep_secret, read_place
 
@@ -127,7 +127,7 @@ def _changed(store: Path) -> float:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}  # a folder with a store need not be a run
     return table if isinstance(table, dict) else {}
@@ -160,7 +160,7 @@ class MetricsTail:
 
     def _take(self, line: bytes) -> None:
         try:
-            table = json.loads(line)
+            table = parse_json(line)
             step, score = table["step"], table.get(_SCORE)
         except (ValueError, KeyError, TypeError, AttributeError):
             return

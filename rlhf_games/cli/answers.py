@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from rlhf_games.core.literal import literal
+
 if TYPE_CHECKING:
     from rlhf_games.feedback.store import Answer, Store
 
@@ -37,7 +39,7 @@ class Answers:
             print(text, end="")
         else:
             _write(self.export, text)
-            print(f"wrote {len(lines)} answers to {self.export}")
+            print(literal(f"wrote {len(lines)} answers to {self.export}"))
         return 0
 
 
@@ -56,11 +58,12 @@ def _row(answer: Answer, taken_back: float | None) -> dict[str, Any]:
 
 
 def _show(store: Store) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from rlhf_games.cli.console import LiteralConsole
+
     progress = store.progress()
-    console = Console()
+    console = LiteralConsole()
     console.print(
         f"{progress.answered} answers to queries ({progress.retracted} taken back), {progress.open} queries open ({progress.leased} being "
         f"looked at), {progress.withdrawn} withdrawn",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.literal import literal
 
 if TYPE_CHECKING:
     from rlhf_games.experiment.audit import Verdict
@@ -55,7 +56,7 @@ class Audit:
         (self.out / "audit.json").write_text(text + "\n", encoding="utf-8")
         pictures = _draw(verdicts, self.out)
         _print(verdicts)
-        print(f"\n{self.out / 'audit.json'}", *pictures, sep="\n")
+        print(literal("\n".join(map(str, ("", self.out / "audit.json", *pictures)))))
         return 0
 
     def _base(self) -> Experiment:
@@ -71,14 +72,14 @@ class Audit:
     def _train(self, base: Experiment) -> list[Verdict]:
         from tempfile import TemporaryDirectory
 
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
+        from rlhf_games.cli.console import LiteralColumn, LiteralConsole
         from rlhf_games.experiment.audit import ENDS, arms, audit
 
         total = len(dict.fromkeys(self.games)) * len(ENDS) * len(arms(self.constants)) * self.seeds * base.iterations
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=Console(stderr=True)) as bar, TemporaryDirectory() as folder:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), LiteralColumn("{task.description}"))
+        with Progress(*columns, console=LiteralConsole(stderr=True)) as bar, TemporaryDirectory() as folder:
             task = bar.add_task("compiling", total=total)
 
             def told(what: str, _: Any) -> None:

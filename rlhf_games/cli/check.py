@@ -38,8 +38,10 @@ class CheckGame:
         if self.steps < 1:
             raise UserError(f"--steps must be at least 1, got {self.steps}")
         from rlhf_games import workspace
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.testing import GAME_RULES, GameSubject, verdicts
 
+        demand_device()
         game = workspace.load_game(self.name, _settings(self.set))
         subject = GameSubject(game, steps=self.steps, deterministic=self.deterministic, rebuild=workspace.load_game)
         return _report([(self.name, [rule.name for rule in GAME_RULES], verdicts(GAME_RULES, subject))])
@@ -69,8 +71,10 @@ class CheckAgent:
                 f"{self.name} is checked on several kinds of games, pixels last and slowest; --game NAME checks it on one game only",
                 flush=True,
             )
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.testing import AGENT_RULES, AgentSubject, example_specs, verdicts
 
+        demand_device()
         specs = (workspace.load_game(self.game).spec,) if self.game else example_specs()
         names = [rule.name for rule in AGENT_RULES]
         config = _settings(self.set)
@@ -101,22 +105,24 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
 
 def _report(subjects: list[tuple[str, list[str], Iterator[Verdict]]]) -> int:
     """Prints verdicts as they come, with the rule under way shown; returns the exit status."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from rlhf_games.cli.console import LiteralConsole
+    from rlhf_games.core.literal import literal
+
+    console = LiteralConsole(highlight=False)
     broken = checked = 0
     for number, (title, names, found) in enumerate(subjects, 1):
         place = f"{number}/{len(subjects)} " if len(subjects) > 1 else ""
-        console.print(Text(place + title, style="bold"), soft_wrap=True)
+        console.print(Text(literal(place + title), style="bold"), soft_wrap=True)
         for rule, name in enumerate(names, 1):
-            with console.status(f"  rule {rule} of {len(names)}: {name} ..."):
+            with console.status(Text(f"  rule {rule} of {len(names)}: {name} ...")):
                 verdict = next(found)
             checked += 1
             broken += bool(verdict.problem)
             mark = ("FAIL", "bold red") if verdict.problem else ("pass", "green")
             console.print(Text.assemble("  ", mark, f"  {verdict.name:<13} {verdict.sentence}"), soft_wrap=True)
             if verdict.problem:
-                console.print(Text(f"        {verdict.problem}", style="red"), soft_wrap=True)
+                console.print(Text(literal(f"        {verdict.problem}"), style="red"), soft_wrap=True)
     console.print(f"{checked - broken} of {checked} rules hold" + (f", {broken} broken" if broken else ""))
     return 1 if broken else 0

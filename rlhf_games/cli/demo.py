@@ -91,7 +91,7 @@ class _Display:
 
     def ends(self, result: ArmResult) -> None:
         text = f"score {result.mean:.2f} ± {result.stderr:.2f} in {result.seconds:.0f} s"
-        self._bars.update(self._rows[result.arm.label], description=result.arm.label, note=f"[bold]{text}")
+        self._bars.update(self._rows[result.arm.label], description=result.arm.label, note=text)
         self._bars.stop_task(self._rows[result.arm.label])
         if not self._bars.console.is_terminal:  # no bars there
             self.says(f"    {text}")
@@ -102,26 +102,27 @@ class _Display:
 
 @contextmanager
 def _display(experiment: Experiment) -> Iterator[_Display]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=18), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-    console = Console(stderr=True)
+    from rlhf_games.cli.console import LiteralColumn, LiteralConsole
+
+    note = LiteralColumn("{task.fields[note]}")
+    columns = (LiteralColumn("{task.description}"), BarColumn(bar_width=18), TimeElapsedColumn(), note)
+    console = LiteralConsole(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield _Display(bars, experiment)
 
 
 def _tell(outcome: Outcome, out: Path) -> None:
-    from rich.console import Console
-
+    from rlhf_games.cli.console import LiteralConsole
     from rlhf_games.experiment.demo_report import conclusion
 
-    console = Console(highlight=False)
+    console = LiteralConsole(highlight=False)
     console.print()
     console.print(conclusion(outcome))
     console.print()
     for name, what in (("demo.png", "the picture"), ("report.html", "with moving clips"), ("summary.json", "the numbers")):
-        console.print(f"  [bold]{out / name}[/bold]  {what}", soft_wrap=True)
+        console.print(f"  {out / name}  {what}", soft_wrap=True)
     console.print(
         f"\n{outcome.seconds:.0f} s for {len(outcome.results)} agents; another seed: rlhf-games demo --seed {outcome.experiment.seed + 1}"
     )

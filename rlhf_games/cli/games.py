@@ -61,17 +61,19 @@ def _print_table(found: list[Card]) -> None:
     from rich.text import Text
 
     from rlhf_games.cli.console import wide_console
+    from rlhf_games.core.literal import literal
 
     console = wide_console()
     for family, members in groupby(found, key=lambda card: card.family):
         group = list(members)
-        title = Text.assemble((family, "bold"), f"  {len(group)} {group[0].kind} game{'s' if len(group) > 1 else ''}")
+        title = Text.assemble((literal(family), "bold"), f"  {len(group)} {group[0].kind} game{'s' if len(group) > 1 else ''}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(no_wrap=True, style="cyan")
         table.add_column(no_wrap=True, justify="right", style="dim")
         table.add_column()
         for card in group:
-            table.add_row(Text(card.name), f"{card.players} player{'s' if card.players > 1 else ' '}", Text(f"{card.title}. {card.aim}"))
+            players = f"{card.players} player{'s' if card.players > 1 else ' '}"
+            table.add_row(Text(literal(card.name)), players, Text(literal(f"{card.title}. {card.aim}")))
         console.print(table)
         console.print()
     console.print(Text(f"{len(found)} game{'s' if len(found) > 1 else ''}", style="dim"))

@@ -9,13 +9,21 @@ Exit status: what ``run`` returns; 2 for anything a person can mend (``UserError
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from rlhf_games.cli.backend import demand_32_bits
 from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.core.literal import literal
+
+_LONGEST = 2_000
+"""Characters of one line of an error: it may quote a name of any length."""
 
 
 class Verb(NamedTuple):
@@ -68,19 +76,46 @@ class Runnable(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv`` (default: the process's) and returns the exit status."""
+    _prepare_process()
     try:
         status = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {literal(str(error), _LONGEST)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader (head, less) has seen enough; the flush at exit must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        problem = _outside_problem(error)
+        if not problem:
+            raise
+        print(f"error: {literal(problem, _LONGEST)}", file=sys.stderr)
+        return 2
     return status
+
+
+def _outside_problem(error: Exception) -> str:
+    """What is wrong with what the program was given or runs on, in words; empty for errors of its own."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return str(error)
+    if isinstance(error, MemoryError) or str(error).startswith("RESOURCE_EXHAUSTED"):  # the latter is JAX's
+        return "the memory is not enough for these settings: fewer games, steps, clips or members, or smaller networks need less"
+    from rlhf_games.cli.backend import device_problem
+
+    return device_problem()
+
+
+def _prepare_process() -> None:
+    """What holds for every verb and the processes that it starts."""
+    # Children whose command line is not ours (multiprocessing's, for one) must not look for modules in the current folder either.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal or the pipe has no letters for is shown as an escape
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -101,7 +136,30 @@ def _dispatch(argv: list[str]) -> int:
     if name not in VERBS:  # a group, such as "check"
         print(_overview({verb: entry for verb, entry in VERBS.items() if verb.startswith(name + " ")}))
         return 0
+    _demand_current_folder()
+    _announce_workspaces()
+    demand_32_bits()
     return _parse(name, flags).run()
+
+
+def _demand_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError("the current folder is not there any more: go to another one (cd) and try again") from error
+
+
+def _announce_workspaces() -> None:
+    """Shows what the search for workspaces says, in this process only."""
+    import logging
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print(literal(record.getMessage(), _LONGEST), file=sys.stderr)
+
+    log = logging.getLogger("rlhf_games.workspace")
+    log.handlers[:], log.propagate = [Printer()], False
+    log.setLevel(logging.INFO)
 
 
 def split_workspace(argv: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.literal import literal
 
 _LAB = Path(__file__).resolve().parents[1] / "templates" / "lab"
 _GAME, _AGENT = "orchard", "reinforce"
@@ -33,8 +34,8 @@ class New:
         make_lab(self.folder, self.game, self.agent)
         game = f"{self.game}/apples"
         print(
-            f"{self.folder} has the game {game} and the agent {self.agent}. Try:\n\n"
-            f"  cd {self.folder}\n"
+            f"{literal(str(self.folder))} has the game {game} and the agent {self.agent}. Try:\n\n"
+            f"  cd {literal(str(self.folder))}\n"
             f"  rlhf-games check game {game}\n"
             f"  rlhf-games check agent {self.agent} --game {game}\n"
             f"  rlhf-games run first --out runs/first    (the agent learns the game from answers; half a minute)\n"

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from rlhf_games.cli.console import wide_console
+from rlhf_games.cli.console import LiteralColumn, wide_console
 
 if TYPE_CHECKING:
     from rlhf_games.experiment import loop, spec
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = (
-    TextColumn("[bold]{task.description}"),
+    LiteralColumn("{task.description}", style="bold"),
     BarColumn(bar_width=20),
     MofNCompleteColumn(),
     TimeElapsedColumn(),
     TimeRemainingColumn(),
-    TextColumn("{task.fields[note]}"),
+    LiteralColumn("{task.fields[note]}"),
 )
 
 

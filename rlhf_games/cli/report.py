@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from rlhf_games.core.literal import literal
+
 
 @dataclass(frozen=True)
 class Report:
@@ -23,5 +25,5 @@ class Report:
         from rlhf_games.experiment.run_report import write_run_report
         from rlhf_games.experiment.rundir import RunDirectory
 
-        print(write_run_report(RunDirectory.open(self.run_folder), self.output))
+        print(literal(str(write_run_report(RunDirectory.open(self.run_folder), self.output))))
         return 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.literal import literal
+
 if TYPE_CHECKING:
     from rlhf_games.experiment.reproduce import Comparison
 
@@ -37,7 +39,7 @@ class Reproduce:
             with interruption.listening():
                 found = reproduce(run, out, progress, interruption)
         if found is None:
-            print(f"stopped; go on with: rlhf-games resume {out}")
+            print(literal(f"stopped; go on with: rlhf-games resume {out}"))
             return 130
         _say(found)
         return 1 if found.differences else 0
@@ -47,10 +49,10 @@ def _say(found: Comparison) -> None:
     if not found.differences:
         print(f"reproduced: all {found.numbers} numbers are the same")
     else:
-        print(f"not reproduced: {len(found.differences)} of {found.numbers} numbers differ; the first: {found.differences[0]}")
+        print(f"not reproduced: {len(found.differences)} of {found.numbers} numbers differ; the first: {literal(found.differences[0])}")
         for line in found.differences[1:_SHOWN]:
-            print(f"  {line}")
+            print(literal(f"  {line}"))
     if found.surroundings:
         print("made on something else:")
         for line in found.surroundings[:_SHOWN]:
-            print(f"  {line}")
+            print(literal(f"  {line}"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.literal import literal
+
 if TYPE_CHECKING:
     from rlhf_games.experiment.build import Bench
     from rlhf_games.experiment.rundir import RunDirectory
@@ -45,6 +47,7 @@ class Run:
 
     def run(self) -> int:
         """Makes the run's folder and executes it."""
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
@@ -53,7 +56,8 @@ class Run:
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
-        folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        demand_device()
+        folder = self.out or f"runs/{experiment.name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
             check_display()
@@ -90,10 +94,12 @@ class Resume:
 
     def run(self) -> int:
         """Executes what is left."""
+        from rlhf_games.cli.backend import demand_device
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.rundir import RunDirectory
         from rlhf_games.experiment.runner import experiment_of
 
+        demand_device()
         folder = RunDirectory.open(self.folder)
         experiment = experiment_of(folder)
         human = experiment.feedback.teacher == "human" and experiment.learns_from_people
@@ -113,8 +119,10 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
         f"{experiment.feedback.budget:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
     )
     print(
-        f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"
-        f" {experiment.iterations * experiment.steps_per_iteration:,} steps, {answers}; the run is {folder.path}",
+        literal(
+            f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"
+            f" {experiment.iterations * experiment.steps_per_iteration:,} steps, {answers}; the run is {folder.path}"
+        ),
         flush=True,
     )
 
@@ -130,8 +138,7 @@ def _recorded(source: str) -> str:
 
 def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None, back_to: int | None = None) -> int:
     """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
-    from rich.console import Console
-
+    from rlhf_games.cli.console import LiteralConsole
     from rlhf_games.cli.progress import run_progress
     from rlhf_games.cli.window import open_window
     from rlhf_games.experiment.resuming import make_ready
@@ -146,7 +153,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
         interruption = Interruption(progress.say)
         with interruption.listening():
             summary = execute(folder, progress, interruption, bench, back_to)
-    console = Console()
+    console = LiteralConsole()
     if window is not None:
         window.leave()
         if window.is_open:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.literal import literal
 
 if TYPE_CHECKING:
     from rlhf_games.feedback.evaluators import Evaluator
@@ -87,10 +88,10 @@ class Teach:
                 raise UserError(f"--annotator: {error}") from error
             watch = self._evaluator(store, annotator).watch if self.evaluate else None
             until = f"after {self.idle:g} s without a question" if self.idle else "with Ctrl-C"
-            print(f"{annotator} answers the questions of {store.name}, and those to come; it stops {until}", file=sys.stderr)
+            print(literal(f"{annotator} answers the questions of {store.name}, and those to come; it stops {until}"), file=sys.stderr)
             with _stop_signal() as stop:
                 count = self._answer(store, teacher, watch, stop)
-        print(f"{annotator} gave {count} answers to {store.name}")
+        print(literal(f"{annotator} gave {count} answers to {store.name}"))
         return 0
 
     def _config(self) -> TeacherConfig:
@@ -153,10 +154,12 @@ def _stop_signal() -> Iterator[Event]:
 @contextmanager
 def _display(store: Store) -> Iterator[Callable[[int], None]]:
     """A line with what this teacher has done and what waits."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
+    from rlhf_games.cli.console import LiteralColumn, LiteralConsole
+
+    columns = (SpinnerColumn(), LiteralColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, transient=True, console=LiteralConsole()) as progress:
         task = progress.add_task("waiting for queries", total=None)
 
         def show(count: int) -> None:

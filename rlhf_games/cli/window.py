@@ -26,7 +26,7 @@ def check_display() -> None:
     Raises:
       UserError: there is no screen.
     """
-    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    probe = subprocess.run([sys.executable, "-P", "-c", _PROBE], capture_output=True, text=True, check=False)
     if probe.returncode:
         words = probe.stderr.strip().rpartition("\n")[2].partition("UserError: ")[2] or "no window can be opened here"
         raise UserError(f"--teacher human opens the arena, but {words}; or {_NO_WINDOW} (rlhf-games judge RUN)")
@@ -61,7 +61,7 @@ class Window:
           keeps: open files that stay open as long as the window.
         """
         self._run, self._say, self._left = run, say, False
-        command = [sys.executable, "-m", "rlhf_games", "arena", str(run), "--task", _TASKS[kind]]
+        command = [sys.executable, "-P", "-m", "rlhf_games", "arena", str(run), "--task", _TASKS[kind]]
         command += ["--annotator", annotator] if annotator else []
         place = read_place(run)
         password = password_of(place.store) if place else None

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.agent import Agent, PyTree
 from rlhf_games.core.game import Game
-from rlhf_games.replay.frames import Film, rest_at_seams
 from rlhf_games.core.keys import policy_key
+from rlhf_games.replay.frames import Film, rest_at_seams
 from rlhf_games.replay.recorder import SessionRecorder
 from rlhf_games.replay.replay import Replay
 

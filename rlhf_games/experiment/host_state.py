@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from typing import Any
 
@@ -28,5 +29,10 @@ def _pack(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def _unpack(value: dict[str, Any]) -> NDArray[Any]:
-    data = zlib.decompress(base64.b64decode(value["data"]))
-    return np.frombuffer(data, np.dtype(value["dtype"])).reshape(value["shape"]).copy()
+    dtype = np.dtype(value["dtype"])
+    size = math.prod(value["shape"]) * dtype.itemsize
+    stream = zlib.decompressobj()
+    data = stream.decompress(base64.b64decode(value["data"]), size + 1)  # no more than it says: damage must not fill the memory
+    if len(data) != size:
+        raise ValueError(f"{len(data)} bytes or more of actions where {size} are described")
+    return np.frombuffer(data, dtype).reshape(value["shape"]).copy()

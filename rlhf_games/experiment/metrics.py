@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.files import write_atomically
 
@@ -134,8 +135,9 @@ def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:
     found = []
     for number, raw in enumerate(raws, start=1):
         try:
-            line = json.loads(raw)
-            line["step"] = int(line["step"])
+            line = parse_json(raw)
+            if not isinstance(line["step"], int):
+                raise ValueError(f"step must be an integer, got {str(line['step'])[:40]!r}")
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}, line {number}, is damaged ({error!r}): remove that line to go on without it") from error
         found.append((line, raw))

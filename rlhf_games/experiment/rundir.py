@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.versions import uncommitted_changes, versions
 from rlhf_games.feedback.place import FILE as STORE_FILE
 from rlhf_games.feedback.place import Place, place_text
@@ -220,7 +221,7 @@ class RunDirectory:
             except BlockingIOError:
                 time.sleep(0.01 * attempt)
         try:
-            holder = json.loads((self.path / "learner.lock").read_text(encoding="utf-8"))
+            holder = parse_json((self.path / "learner.lock").read_bytes())
             who = f"process {holder['pid']} on {holder['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             who = "another process"
@@ -262,7 +263,7 @@ def _lock_file(folder: Path, mode: int) -> int:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file of a run; raises ``UserError`` where it is missing or damaged."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: copy it back from a backup, or start the run anew in another folder") from error
     except (OSError, ValueError) as error:

@@ -16,6 +16,16 @@ from rlhf_games.reward.sources import SourceWeights
 
 _MOST_UPDATES = 2**24
 """Updates are counted in float32 within an iteration."""
+_LARGEST_SIZE = 2**24
+"""Of games, steps of a clip, epochs and the like: far above what any machine does, and far below what overflows."""
+_LARGEST_ROLLOUT = 2**30
+_LARGEST_NUMBER = 1e12
+"""Of factors and weights: float32 holds their products too."""
+_UNLIMITED = ("seed", "steps")
+"""Have limits of their own."""
+_MOST_MEMBERS = 1_000
+_LONGEST_NAME = 200
+"""Bytes: it becomes part of a folder's name."""
 _RECORDED = "recorded:"
 _COMPARE_MEMBERS = ("disagreement", "disagreement_k_centre", "mutual_information")
 
@@ -87,6 +97,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "members")
+        if self.members > _MOST_MEMBERS:
+            raise ValueError(f"members must be at most {_MOST_MEMBERS}, got {self.members}")
         if not self.trust >= 0:
             raise ValueError(f"trust must be at least 0, got {self.trust}")
         if not self.spread > 0:
@@ -162,8 +174,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "iterations", "evaluation_episodes")
-        if not self.name.strip() or not self.name.isprintable():
-            raise ValueError(f"name must be printable text, got {self.name!r}")
+        if not self.name.strip() or not self.name.isprintable() or len(self.name.encode()) > _LONGEST_NAME:
+            raise ValueError(f"name must be printable text of at most {_LONGEST_NAME} bytes, got {self.name[:_LONGEST_NAME]!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
         if self.updates >= _MOST_UPDATES:
@@ -177,7 +189,11 @@ class Experiment:
             )
         if self.model.members < 2 and self.learns_from_people and self.feedback.query.strategy in _COMPARE_MEMBERS:
             raise ValueError(f"feedback.query.strategy {self.feedback.query.strategy!r} compares members: set model.members to 2 or more")
-        _refuse_infinite(self, "")
+        _refuse_unusual(self, "")
+        if self.rollout.games * self.rollout.steps > _LARGEST_ROLLOUT:
+            raise ValueError(
+                f"rollout.games × rollout.steps must be at most {_LARGEST_ROLLOUT}, got {self.rollout.games} × {self.rollout.steps}"
+            )
         scripted_teacher(self.feedback, self.seed)
 
     @property
@@ -238,11 +254,15 @@ def _at_least(config: Any, least: int, *names: str) -> None:
             raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
-def _refuse_infinite(config: Any, prefix: str) -> None:
-    """Raises ``ValueError`` for the first number in a tree of settings that is infinite or not a number (TOML can write both)."""
+def _refuse_unusual(config: Any, prefix: str) -> None:
+    """Raises ``ValueError`` for the first number in a tree of settings that is not finite, or a size that no machine has."""
     for entry in fields(config):
         value, key = getattr(config, entry.name), f"{prefix}{entry.name}"
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} must be finite, got {value}")
+        if isinstance(value, float) and abs(value) > _LARGEST_NUMBER:
+            raise ValueError(f"{key} must be at most {_LARGEST_NUMBER:g} in size, got {value}")
+        if isinstance(value, int) and value > _LARGEST_SIZE and key not in _UNLIMITED:
+            raise ValueError(f"{key} must be at most {_LARGEST_SIZE}, got {value}")
         if is_dataclass(value):
-            _refuse_infinite(value, f"{key}.")
+            _refuse_unusual(value, f"{key}.")

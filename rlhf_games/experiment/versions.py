@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,33 @@ def _repositories(sources: Sequence[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _changes(root: Path) -> str:
-    return _git(root, "diff", "--no-ext-diff", "--binary", "HEAD")
+    # What is dirty inside a submodule is not looked at: git would run there with the submodule's own configuration.
+    words = ("diff", "--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", "--binary", "HEAD")
+    return _git(root, *words, settings=_without_filters(root))
 
 
-def _git(folder: Path, *words: str) -> str:
+_SETTINGS = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, "diff.autoRefreshIndex": "false"}
+"""A repository's configuration may name programs for git to run, and a repository may come from anywhere: none of them is run."""
+_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def _without_filters(root: Path) -> dict[str, str]:
+    """Settings that switch off the filter programs that the repository's own configuration names (the user's own stay)."""
+    told = _git(root, "config", "--show-scope", "--null", "--name-only", "--get-regexp", r"^filter\.").split("\0")
+    drivers = {name.rpartition(".")[0] for scope, name in zip(told[::2], told[1::2], strict=False) if scope in ("local", "worktree")}
+    off = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    return {f"{driver}.{name}": value for driver in sorted(drivers) for name, value in off}
+
+
+def _git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
     """What git says; empty where there is no git, no repository or no commit."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
+        count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        environment = {**os.environ, **_ENVIRONMENT}
+        for number, (name, value) in enumerate({**_SETTINGS, **(settings or {})}.items(), count):
+            environment |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value, "GIT_CONFIG_COUNT": str(number + 1)}
+        command = ["git", "--no-pager", "-C", str(folder), *words]
+        done = subprocess.run(command, capture_output=True, check=True, timeout=20, env=environment, stdin=subprocess.DEVNULL)
+    except (OSError, ValueError, subprocess.SubprocessError):
         return ""
     return done.stdout.decode(errors="replace")

@@ -12,16 +12,31 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
+from rlhf_games.core.parse import parse_json
+
 Choice: TypeAlias = Literal["left", "right", "equal", "unsure"]
 Aspect: TypeAlias = Literal["policy", "value", "reward", "what-if"]
 ActionValue: TypeAlias = int | tuple[int | float, ...]
 """One seat's action: an index (discrete) or one number per dimension (several choices, or a box)."""
 
 
+_LARGEST = 2**31 - 1
+"""Of seats, lengths and action indices."""
+
+
 def _integer(owner: str, name: str, value: object, low: int, high: int | None = None) -> None:
     limit = f"at least {low}" if high is None else f"in {low}..{high}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        raise ValueError(f"{owner}.{name} must be an integer {limit}, got {value!r}")
+    most = _LARGEST if high is None else high
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= most:
+        raise ValueError(f"{owner}.{name} must be an integer {limit}, got {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A value from outside, in a message."""
+    try:
+        return repr(value)[:200]
+    except ValueError:  # an integer of thousands of digits
+        return "an enormous number"
 
 
 def _text(owner: str, name: str, value: object) -> None:
@@ -34,8 +49,9 @@ def _action(owner: str, name: str, value: object) -> None:
         if not value:
             raise ValueError(f"{owner}.{name} must have at least one entry, got ()")
         for entry in value:
-            if isinstance(entry, bool) or not isinstance(entry, (int, float)) or not math.isfinite(entry):
-                raise ValueError(f"{owner}.{name} must hold finite numbers, got {value!r}")
+            number = isinstance(entry, (int, float)) and not isinstance(entry, bool)
+            if not number or not abs(entry) < math.inf or (isinstance(entry, int) and abs(entry) > _LARGEST):
+                raise ValueError(f"{owner}.{name} must hold finite numbers, integers of at most 32 bits, got {_shown(value)}")
     else:
         _integer(owner, name, value, 0)
 
@@ -199,11 +215,11 @@ def from_json(kind: str, text: str) -> AnswerValue:
         raise ValueError(f"unknown kind of answer {kind!r}; known are: {', '.join(KINDS)}")
     cls = KINDS[kind]
     try:
-        table = json.loads(text)
-    except (ValueError, RecursionError, TypeError) as error:
+        table = parse_json(text)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{cls.__name__}: not valid JSON: {error}") from error
     if not isinstance(table, dict):
-        raise ValueError(f"{cls.__name__}: expected a JSON object, got {text!r}")
+        raise ValueError(f"{cls.__name__}: expected a JSON object, got {text[:200]!r}")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := sorted(set(table) - set(fields)):
         raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; its fields are: {', '.join(fields)}")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 
 FILE = "store.json"
 _SECRET_FIELDS = ("password", "sslpassword")
@@ -37,7 +38,7 @@ def read_place(folder: Path) -> Place | None:
     """
     path = folder / FILE
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = parse_json(path.read_bytes())
         place = Place(table["store"], table["session"])
     except FileNotFoundError:
         return None

@@ -21,6 +21,8 @@ from rlhf_games.core.spaces import Layout, Observation
 from rlhf_games.learning.convolution import ValidConv, flattened
 from rlhf_games.learning.products import Dense, Precision, turned
 
+WIDEST = 65_536
+"""No layer is wider: a slip of the keyboard must not fill the memory."""
 Activation = Callable[[jax.Array], jax.Array]
 ACTIVATIONS: dict[str, Activation] = {"relu": nnx.relu, "tanh": nnx.tanh, "leaky_relu": lambda x: nnx.leaky_relu(x, 0.01)}
 

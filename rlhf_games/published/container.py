@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 
 from rlhf_games.config import from_mapping
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 
 _MAGIC = b"RLHFPUB"
 _FORMAT = 1
 _START = len(_MAGIC) + 1
 _DIGEST = 32
 _HEAD = _START + _DIGEST + 8
+_LARGEST_HEADER = 1 << 22
+_MOST_AXES = 32
+_MOST_MEMBERS = 1_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class About:
     """Of the reward model: ``rlhf_games.reward.networks.NetworkConfig`` as a mapping."""
     members: int
     """Size of the ensemble ``M``."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= _MOST_MEMBERS:
+            raise ValueError(f"members must be in 1..{_MOST_MEMBERS}, got {self.members}")
+        for name in ("iteration", "steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
 
     @property
     def programs(self) -> str:
@@ -95,26 +106,36 @@ def unpack(data: bytes, where: str) -> tuple[About, dict[str, Leaves]]:
     if blake2b(body, digest_size=_DIGEST).digest() != data[_START : _START + _DIGEST]:
         raise UserError(f"{where} is damaged: its content does not fit its checksum")
     length = int.from_bytes(body[:8], "little")
+    if length > _LARGEST_HEADER:
+        raise UserError(f"{where} is damaged: a header of {length} bytes, the limit is {_LARGEST_HEADER}")
     try:
-        header = json.loads(body[8 : 8 + length])
+        header = parse_json(body[8 : 8 + length])
         return from_mapping(About, header["about"], where), _trees(header["leaves"], body[8 + length :])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{where} is damaged: its header does not describe a policy ({error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{where} is damaged: its header does not describe a policy ({str(error)[:200]})") from error
 
 
 def _trees(kinds: dict[str, Any], data: bytes) -> dict[str, Leaves]:
     trees, place = {}, 0
     for name, leaves in kinds.items():
         arrays = []
-        for _, kind, shape in leaves:
-            dtype = _dtype(kind)
-            count = math.prod(shape)
+        for path, kind, shape in leaves:
+            if not isinstance(path, str) or not isinstance(kind, str):
+                raise ValueError("a leaf without a path or a type")
+            dtype, count = _dtype(kind), _count(shape, len(data))
             arrays.append(np.frombuffer(data, dtype, count, place).reshape(shape))
             place += count * dtype.itemsize
         trees[name] = Leaves([path for path, _, _ in leaves], arrays)
     if place != len(data):
         raise ValueError(f"{len(data)} bytes of leaves where {place} are described")
     return trees
+
+
+def _count(shape: Any, most: int) -> int:
+    """Entries of an array of this shape; there are at most ``most`` in the file."""
+    if not isinstance(shape, list) or len(shape) > _MOST_AXES or not all(type(size) is int and 0 <= size <= most for size in shape):
+        raise ValueError(f"a shape that is none: {str(shape)[:80]}")
+    return math.prod(shape)
 
 
 def _dtype(name: str) -> np.dtype[Any]:
@@ -124,4 +145,6 @@ def _dtype(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         known = np.dtype(getattr(ml_dtypes, name))
+    if known.hasobject or not known.itemsize:
+        raise ValueError(f"leaves of type {known}")
     return known

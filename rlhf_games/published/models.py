@@ -78,12 +78,17 @@ def _build(about: About) -> Built:
         return ensemble.normalised(params, ensemble.encode(transition))
 
     key = jax.random.key(0)
+    try:
+        agent_form = jax.eval_shape(lambda key: agent.params(agent.init(key, game.spec)), key)  # also tells the agent what game it is for
+        reward_form = jax.eval_shape(ensemble.initial, key)
+    except (TypeError, ValueError, OverflowError, MemoryError) as error:  # sizes that no array has
+        raise UserError(f"what {about.run} published cannot be built ({type(error).__name__}: {str(error)[:200]}): {_CURE}") from error
     return Built(
         game,
         agent,
         ensemble,
-        jax.eval_shape(lambda key: agent.params(agent.init(key, game.spec)), key),  # also tells the agent what game it is for
-        jax.eval_shape(ensemble.initial, key),
+        agent_form,
+        reward_form,
         jax.jit(agent.act),
         jax.jit(agent.explain),
         jax.jit(reward),

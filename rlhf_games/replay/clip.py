@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class Clip:
           UserError: the text is not a clip.
         """
         try:
-            table: Any = json.loads(text)
+            table: Any = parse_json(text)
             if not isinstance(table, dict) or set(table) != {"segments", "seat"}:
                 raise ValueError('expected an object with "segments" and "seat"')
             return cls(tuple(Segment(*entry) for entry in table["segments"]), table["seat"])
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise UserError(f"not a clip: {str(text)[:200]!r}: {error}; the row or file it comes from is damaged") from error
 
 
@@ -77,5 +78,5 @@ def _check_text(name: str, value: object) -> None:
 
 
 def _check_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+        raise ValueError(f"{name} must be an integer in [{least}, 2**31), got {str(value)[:80]}")

@@ -17,13 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 
 _MAGIC = b"RLHFRPL"
 _FORMAT = 1
 _DIGEST = 16
 _PREFIX = len(_MAGIC) + 1 + _DIGEST
-_LARGEST = 1 << 30
-"""No replay is larger than this when unpacked (bytes): a damaged or hostile file must not fill the memory."""
+LARGEST_HEADER = 1 << 22
+"""Bytes of JSON: 160,000 key presses of a person, or 50 million decisions of an agent. JSON takes up to 30 times that in memory."""
+LARGEST_ARRAY = 1 << 26
+"""Bytes of the array in memory: 16 million decisions. A damaged or hostile file must not fill the memory."""
+_LARGEST = 4 + LARGEST_HEADER + LARGEST_ARRAY
+_DTYPES = ("int32", "float32")
+_STORED = ("uint8", "int16", *_DTYPES)
+_MOST_AXES = 8
 _CURE = "restore it from a copy or record it again"
 
 
@@ -33,8 +40,9 @@ def pack(header: dict[str, Any], array: NDArray[Any]) -> bytes:
     table = {"header": header, "shape": list(array.shape), "dtype": str(array.dtype), "stored": str(stored.dtype)}
     text = json.dumps(table, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
     raw = struct.pack("<I", len(text)) + text + stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes()
-    if len(raw) > _LARGEST:
-        raise ValueError(f"a replay of {len(raw)} bytes is larger than the format's limit of {_LARGEST}")
+    if len(text) > LARGEST_HEADER or array.nbytes > LARGEST_ARRAY:
+        limits = f"{LARGEST_HEADER} and {LARGEST_ARRAY}"
+        raise ValueError(f"a replay with {len(text)} bytes of header and {array.nbytes} of actions is larger than the format's {limits}")
     body = struct.pack("<Q", len(raw)) + zlib.compress(raw, 6)
     return _MAGIC + bytes([_FORMAT]) + blake2b(body, digest_size=_DIGEST).digest() + body
 
@@ -48,8 +56,8 @@ def unpack(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
     body = _checked_body(data)
     try:
         return _parse(_decompress(body))
-    except (struct.error, zlib.error, ValueError, TypeError, KeyError, OverflowError, RecursionError, MemoryError) as error:
-        raise UserError(f"damaged replay: its content cannot be read ({error}); {_CURE}") from error
+    except (struct.error, zlib.error, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise UserError(f"damaged replay: its content cannot be read ({str(error)[:200]}); {_CURE}") from error
 
 
 def _checked_body(data: bytes) -> bytes:
@@ -81,17 +89,29 @@ def _decompress(body: bytes) -> bytes:
 
 def _parse(raw: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
     (length,) = struct.unpack_from("<I", raw)
-    table = json.loads(raw[4 : 4 + length].decode())
-    shape, dtype, stored = tuple(table["shape"]), np.dtype(table["dtype"]), np.dtype(table["stored"])
-    if dtype.kind not in "if" or stored.kind not in "iuf" or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise ValueError(f"array of shape {shape} and type {dtype} stored as {stored}")
-    content = raw[4 + length :]
-    if len(content) != math.prod(shape) * stored.itemsize:
-        raise ValueError(f"array of shape {shape} and type {stored} in {len(content)} bytes")
-    array = np.frombuffer(content, stored.newbyteorder("<")).reshape(shape).astype(dtype)
+    if length > LARGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes, the limit is {LARGEST_HEADER}")
+    table = parse_json(raw[4 : 4 + length])
+    shape, dtype, stored = tuple(table["shape"]), _dtype(table["dtype"], _DTYPES), _dtype(table["stored"], _STORED)
+    if len(shape) > _MOST_AXES or not all(isinstance(size, int) and 0 <= size < 2**31 for size in shape):
+        raise ValueError("a shape that is none")
+    count = math.prod(shape)
+    if len(raw) - 4 - length != count * stored.itemsize:
+        raise ValueError(f"array of shape {shape} and type {stored} in {len(raw) - 4 - length} bytes")
+    if count * dtype.itemsize > LARGEST_ARRAY:
+        raise ValueError(f"array of {count * dtype.itemsize} bytes, the limit is {LARGEST_ARRAY}")
+    flat = np.frombuffer(raw, stored.newbyteorder("<"), count, 4 + length)  # no copy
+    array = flat.reshape(shape).astype(dtype)
     if not isinstance(table["header"], dict):
         raise ValueError("the header is not an object")
     return table["header"], array
+
+
+def _dtype(name: Any, known: tuple[str, ...]) -> np.dtype[Any]:
+    if name not in known:
+        raise ValueError(f"arrays of type {str(name)[:40]!r} are not known")
+    dtype: np.dtype[Any] = np.dtype(name)
+    return dtype
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:

@@ -128,8 +128,9 @@ class Replay:
             checksum = header.pop("checksum")
             sums = Checksum(tuple(checksum["returns"]), checksum["length"], checksum["observation"], tuple(checksum["marks"]))
             return cls(actions=actions, checksum=sums, **header)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-            raise UserError(f"damaged replay: its header does not describe one ({error}); restore the file or record it again") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            problem = str(error)[:300]
+            raise UserError(f"damaged replay: its header does not describe one ({problem}); restore the file or record it again") from error
 
 
 def json_values(options: Any) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def _validate(replay: Replay) -> None:
         (f"ended must be one of {get_args(Ended)}", replay.ended in get_args(Ended), replay.ended),
         ("player must name each seat", _are_text(replay.player) and len(replay.player) == seats, replay.player),
         ("policy must be text", isinstance(replay.policy, str), replay.policy),
-        ("lane must be an integer of at least 0", _is_integer(replay.lane) and replay.lane >= 0, replay.lane),
+        ("lane must be an integer in [0, 2**31)", _is_integer(replay.lane) and 0 <= replay.lane < 2**31, replay.lane),
         ("recorded_at must be seconds", _is_number(replay.recorded_at), replay.recorded_at),
         ("versions must be an object of texts", _are_versions(replay.versions), replay.versions),
         ("key_events must be (seconds, key, pressed)", all(map(_is_key_event, replay.key_events)), replay.key_events),

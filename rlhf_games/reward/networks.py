@@ -18,7 +18,7 @@ from flax import nnx
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, Layout
 from rlhf_games.learning.convolution import ValidConv, flattened
-from rlhf_games.learning.networks import MLP, as_float
+from rlhf_games.learning.networks import MLP, WIDEST, as_float
 from rlhf_games.learning.products import Dense, Precision
 from rlhf_games.reward.cells import pooled
 from rlhf_games.rollout.device import Transition
@@ -43,8 +43,8 @@ class NetworkConfig:
     """Of products (``pixels`` only): ``bfloat16`` rounds their factors and sums in float32."""
 
     def __post_init__(self) -> None:
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must name at least one positive layer size, got {self.hidden}")
+        if not self.hidden or not 1 <= min(self.hidden) <= max(self.hidden) <= WIDEST:
+            raise ValueError(f"hidden must name at least one layer size, all in 1..{WIDEST}, got {self.hidden}")
 
 
 def resolve_kind(spec: GameSpec, config: NetworkConfig) -> str:

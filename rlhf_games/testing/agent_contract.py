@@ -20,7 +20,7 @@ from rlhf_games.core.agent import Action, Agent, Imitator, Lessons, Rollout
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
 from rlhf_games.testing.play import choice_bounds
-from rlhf_games.testing.rule import Rule, demand
+from rlhf_games.testing.rule import Rule, demand, expect
 
 _ROWS = 64
 _LESSON_DRAWS = 16
@@ -158,15 +158,15 @@ def check_agent(agent: Agent, spec: GameSpec, *, seed: int = 0, steps: int = 32,
 
 def _init_is_reproducible(subject: AgentSubject) -> None:
     leaves = jax.tree.leaves(subject.params)
-    assert leaves, "params(state) holds no array"
+    expect(leaves, "params(state) holds no array")
     for path, leaf in jax.tree_util.tree_leaves_with_path(subject.params):
         if jnp.issubdtype(leaf.dtype, jnp.floating):
-            assert bool(jnp.isfinite(leaf).all()), f"params{jax.tree_util.keystr(path)} starts with entries that are not finite"
+            expect(bool(jnp.isfinite(leaf).all()), f"params{jax.tree_util.keystr(path)} starts with entries that are not finite")
     again = subject.agent.init(jax.random.key(subject.seed), subject.spec)
     text = _first_change(subject.state, again)
-    assert not text, f"init with the same key gives another state: {text}"
+    expect(not text, f"init with the same key gives another state: {text}")
     other = subject.agent.params(subject.agent.init(jax.random.key(subject.seed + 77), subject.spec))
-    assert _first_change(subject.params, other), "init with another key gives the same parameters: the key is not used"
+    expect(_first_change(subject.params, other), "init with another key gives the same parameters: the key is not used")
 
 
 def _actions_are_right(subject: AgentSubject) -> None:
@@ -175,9 +175,9 @@ def _actions_are_right(subject: AgentSubject) -> None:
     chosen: Action = subject.act(subject.params, observation, jax.random.key(3), mask)
     shape, dtype = (_ROWS, *space.shape), np.dtype(space.dtype)
     found = (chosen.action.shape, chosen.action.dtype)
-    assert found == (shape, dtype), f"action is {found[1]}{found[0]}, not {dtype}{shape}"
+    expect(found == (shape, dtype), f"action is {found[1]}{found[0]}, not {dtype}{shape}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(chosen.extras):
-        assert leaf.shape[:1] == (_ROWS,), f"extras{jax.tree_util.keystr(path)} has shape {leaf.shape}, not ({_ROWS}, ...)"
+        expect(leaf.shape[:1] == (_ROWS,), f"extras{jax.tree_util.keystr(path)} has shape {leaf.shape}, not ({_ROWS}, ...)")
 
 
 def _actions_are_legal(subject: AgentSubject) -> None:
@@ -187,32 +187,32 @@ def _actions_are_legal(subject: AgentSubject) -> None:
     if isinstance(space, Box):
         low, high = space.bounds
         outside = int(((action < low) | (action > high)).sum())
-        assert not outside, f"{outside} of {action.size} entries lie outside the box (smallest {action.min()}, largest {action.max()})"
+        expect(not outside, f"{outside} of {action.size} entries lie outside the box (smallest {action.min()}, largest {action.max()})")
         return
     for i, (start, end) in enumerate(choice_bounds(space)):
         column = action.reshape(subject.draws, -1)[:, i]
-        assert ((column >= 0) & (column < end - start)).all(), f"choice {i} is {column.min()} to {column.max()}, not in [0, {end - start})"
+        expect(((column >= 0) & (column < end - start)).all(), f"choice {i} is {column.min()} to {column.max()}, not in [0, {end - start})")
         illegal = int((~mask[np.arange(subject.draws), start + column]).sum())
-        assert not illegal, f"{illegal} of {subject.draws} sampled actions were illegal under random masks"
+        expect(not illegal, f"{illegal} of {subject.draws} sampled actions were illegal under random masks")
 
 
 def _acting_depends_on_the_key_only(subject: AgentSubject) -> None:
     observation, mask = jnp.asarray(subject.observations(subject.draws)), jnp.asarray(subject.masks(subject.draws))
     first, again, other = (subject.act(subject.params, observation, jax.random.key(seed), mask).action for seed in (5, 5, 6))
-    assert bool((first == again).all()), "act with the same key chooses differently the second time"
+    expect(bool((first == again).all()), "act with the same key chooses differently the second time")
     space = subject.spec.actions
     if isinstance(space, Box) or max(end - start for start, end in choice_bounds(space)) > 1:
-        assert bool((first != other).any()), f"act with another key chooses the same {subject.draws} actions: the key is not used"
+        expect(bool((first != other).any()), f"act with another key chooses the same {subject.draws} actions: the key is not used")
 
 
 def _values_are_right(subject: AgentSubject) -> None:
     observation, mask = subject.rows
     value = jax.jit(subject.agent.value)(subject.params, observation)
-    assert (value.shape, value.dtype) == ((_ROWS,), jnp.float32), f"value is {value.dtype}{value.shape}, not float32({_ROWS},)"
-    assert bool(jnp.isfinite(value).all()), "value has entries that are not finite"
+    expect((value.shape, value.dtype) == ((_ROWS,), jnp.float32), f"value is {value.dtype}{value.shape}, not float32({_ROWS},)")
+    expect(bool(jnp.isfinite(value).all()), "value has entries that are not finite")
     told = subject.explain(subject.params, observation, mask).value
     worst = float(jnp.abs(told - value).max())
-    assert worst < 1e-4, f"explain and value disagree about the value by up to {worst:.3g}"
+    expect(worst < 1e-4, f"explain and value disagree about the value by up to {worst:.3g}")
 
 
 def _explanations_are_distributions(subject: AgentSubject) -> None:
@@ -220,19 +220,19 @@ def _explanations_are_distributions(subject: AgentSubject) -> None:
     observation, mask = subject.rows
     told = np.asarray(subject.explain(subject.params, observation, mask).probabilities)
     width = math.prod(space.shape) if isinstance(space, Box) else space.n
-    assert told.shape == (_ROWS, width), f"probabilities have shape {told.shape}, not {(_ROWS, width)}"
-    assert np.isfinite(told).all(), "probabilities have entries that are not finite"
+    expect(told.shape == (_ROWS, width), f"probabilities have shape {told.shape}, not {(_ROWS, width)}")
+    expect(np.isfinite(told).all(), "probabilities have entries that are not finite")
     if isinstance(space, Box):
         low, high = (bound.reshape(-1) for bound in space.bounds)
         outside = (told < low) | (told > high)
-        assert not outside.any(), f"{int(outside.sum())} entries of mean actions lie outside the box"
+        expect(not outside.any(), f"{int(outside.sum())} entries of mean actions lie outside the box")
         return
-    assert (told >= 0).all(), f"the smallest probability is {told.min()}"
+    expect((told >= 0).all(), f"the smallest probability is {told.min()}")
     illegal = float(told[~np.asarray(mask)].max(initial=0.0))
-    assert illegal < 1e-6, f"an illegal action has probability {illegal:.3g}"
+    expect(illegal < 1e-6, f"an illegal action has probability {illegal:.3g}")
     for start, end in choice_bounds(space):
         sums = told[:, start:end].sum(axis=1)
-        assert np.allclose(sums, 1, atol=1e-4), f"probabilities of [{start}, {end}) sum to {sums.min():.6f} to {sums.max():.6f}"
+        expect(np.allclose(sums, 1, atol=1e-4), f"probabilities of [{start}, {end}) sum to {sums.min():.6f} to {sums.max():.6f}")
 
 
 def _sampling_agrees_with_explaining(subject: AgentSubject) -> None:
@@ -247,34 +247,34 @@ def _sampling_agrees_with_explaining(subject: AgentSubject) -> None:
         allowed = 5 * np.sqrt(told[start:end] * (1 - told[start:end]) / subject.draws) + 1e-3  # five standard errors
         worst = int(np.argmax(np.abs(frequency - told[start:end]) - allowed))
         drawn, said = frequency[worst], told[start + worst]
-        assert abs(drawn - said) <= allowed[worst], (
-            f"value {worst} of choice {i} is drawn in a share of {drawn:.3f}, explain says {said:.3f}"
+        expect(
+            abs(drawn - said) <= allowed[worst], f"value {worst} of choice {i} is drawn in a share of {drawn:.3f}, explain says {said:.3f}"
         )
 
 
 def _update_keeps_structure(subject: AgentSubject) -> None:
     state, metrics = subject.updates[0]
-    assert str(jax.tree.structure(state)) == str(jax.tree.structure(subject.state)), "update changes the structure of the state"
+    expect(str(jax.tree.structure(state)) == str(jax.tree.structure(subject.state)), "update changes the structure of the state")
     for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(subject.state), jax.tree.leaves(state), strict=True):
         where = jax.tree_util.keystr(path)
         same = (one.shape, one.dtype) == (other.shape, other.dtype)
-        assert same, f"state{where} is {one.dtype}{one.shape}, after an update {other.dtype}{other.shape}"
+        expect(same, f"state{where} is {one.dtype}{one.shape}, after an update {other.dtype}{other.shape}")
         if jnp.issubdtype(other.dtype, jnp.floating):
-            assert bool(jnp.isfinite(other).all()), f"after one update state{where} has entries that are not finite"
+            expect(bool(jnp.isfinite(other).all()), f"after one update state{where} has entries that are not finite")
     for name, metric in metrics.items():
-        assert metric.shape == (), f"metric {name!r} has shape {metric.shape}, not ()"
-        assert bool(jnp.isfinite(metric)), f"metric {name!r} is {metric}, not one finite number"
+        expect(metric.shape == (), f"metric {name!r} has shape {metric.shape}, not ()")
+        expect(bool(jnp.isfinite(metric)), f"metric {name!r} is {metric}, not one finite number")
 
 
 def _update_learns(subject: AgentSubject) -> None:
     after = subject.agent.params(subject.updates[0][0])
-    assert _first_change(subject.params, after), "update leaves all parameters as they were"
+    expect(_first_change(subject.params, after), "update leaves all parameters as they were")
 
 
 def _update_is_reproducible(subject: AgentSubject) -> None:
     (first, told), (again, told_again) = subject.updates
     text = _first_change(first, again) or _first_change(told, told_again)
-    assert not text, f"the same update with the same key differs: {text}"
+    expect(not text, f"the same update with the same key differs: {text}")
 
 
 def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
@@ -297,7 +297,7 @@ def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
     )
     for start, _ in choice_bounds(space):
         gain = float(np.mean(after[:, start] - before[:, start]))
-        assert gain > 0, f"the action that was shown became less likely (by {-gain:.3f} on average)"
+        expect(gain > 0, f"the action that was shown became less likely (by {-gain:.3f} on average)")
 
 
 def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
@@ -318,7 +318,7 @@ def _waiting_seats_do_not_matter(subject: AgentSubject) -> None:
     strange = jnp.asarray(subject.observations(*rollout.waits.shape[1:]))
     changed = changed._replace(last_observation=jnp.where(waits, strange, rollout.last_observation))
     text = _first_change(subject.updates[0][0], subject.learn(changed)[0])
-    assert not text, f"what waiting seats are said to have chosen, or see at the end, changes what is learned: {text}"
+    expect(not text, f"what waiting seats are said to have chosen, or see at the end, changes what is learned: {text}")
 
 
 def _first_change(one: Any, other: Any) -> str:

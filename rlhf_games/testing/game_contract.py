@@ -26,7 +26,7 @@ from rlhf_games.testing.play import (
     random_action,
     record_batch,
 )
-from rlhf_games.testing.rule import Rule, demand
+from rlhf_games.testing.rule import Rule, demand, expect
 
 _BATCH = 4
 _MORE_SEEDS = 8
@@ -92,46 +92,46 @@ def check_game(
 
 def _spec_is_sane(subject: GameSubject) -> None:
     spec = subject.game.spec
-    assert all(spec.name.partition("/")), f"name must be 'family/game', got {spec.name!r}"
-    assert spec.version, "version is empty: replays need it"
-    assert spec.aim.strip(), "aim is empty: people need it"
-    assert spec.players >= 1, f"players must be at least 1, got {spec.players}"
-    assert 0 < spec.decisions_per_second < math.inf, f"decisions_per_second is {spec.decisions_per_second}"
-    assert min(spec.frame_shape) > 0, f"frame_shape must be positive, got {spec.frame_shape}"
+    expect(all(spec.name.partition("/")), f"name must be 'family/game', got {spec.name!r}")
+    expect(spec.version, "version is empty: replays need it")
+    expect(spec.aim.strip(), "aim is empty: people need it")
+    expect(spec.players >= 1, f"players must be at least 1, got {spec.players}")
+    expect(0 < spec.decisions_per_second < math.inf, f"decisions_per_second is {spec.decisions_per_second}")
+    expect(min(spec.frame_shape) > 0, f"frame_shape must be positive, got {spec.frame_shape}")
     top, left, height, width = spec.board_in_frame or (0, 0, *spec.frame_shape)
     inside = min(top, left) >= 0 < min(height, width) and top + height <= spec.frame_shape[0] and left + width <= spec.frame_shape[1]
-    assert inside, f"board_in_frame {spec.board_in_frame} must lie in a picture of {spec.frame_shape}"
+    expect(inside, f"board_in_frame {spec.board_in_frame} must lie in a picture of {spec.frame_shape}")
     seen = spec.observation
-    assert seen.dtype in ("bool", "uint8", "float32"), f"observation dtype must be bool, uint8 or float32, got {seen.dtype!r}"
+    expect(seen.dtype in ("bool", "uint8", "float32"), f"observation dtype must be bool, uint8 or float32, got {seen.dtype!r}")
     rank = _LAYOUT_RANK[seen.layout]
-    assert len(seen.shape) == rank, f"layout {seen.layout!r} has {rank} axes, got shape {seen.shape}"
-    assert not seen.channels or len(seen.channels) == seen.shape[-1], f"{len(seen.channels)} channel names for {seen.shape[-1]} channels"
+    expect(len(seen.shape) == rank, f"layout {seen.layout!r} has {rank} axes, got shape {seen.shape}")
+    expect(not seen.channels or len(seen.channels) == seen.shape[-1], f"{len(seen.channels)} channel names for {seen.shape[-1]} channels")
     if isinstance(spec.actions, Discrete):
         meanings = spec.actions.meanings
-        assert meanings, "a discrete space needs at least one action"
-        assert len(set(meanings)) == len(meanings), f"action meanings must differ, got {meanings}"
+        expect(meanings, "a discrete space needs at least one action")
+        expect(len(set(meanings)) == len(meanings), f"action meanings must differ, got {meanings}")
 
 
 def _keys_are_valid(subject: GameSubject) -> None:
     spec = subject.game.spec
     for device, table in (("keys", spec.keys), ("buttons", spec.buttons)):
         if isinstance(spec.actions, Box):
-            assert not table, f"a box action has no index, but {device} are {table}"
+            expect(not table, f"a box action has no index, but {device} are {table}")
         for chord, action in table.items():
             parts = chord.split("+")
-            assert all(part and part == part.strip().lower() for part in parts), f"{device}: {chord!r} is no (chord of) lower-case names"
-            assert 0 <= action < spec.actions.n, f"{device}: {chord!r} means action {action}, but actions are 0 to {spec.actions.n - 1}"
-    assert 0 <= spec.idle_action < spec.actions.n, f"idle_action is {spec.idle_action}, but actions are 0 to {spec.actions.n - 1}"
+            expect(all(part and part == part.strip().lower() for part in parts), f"{device}: {chord!r} is no (chord of) lower-case names")
+            expect(0 <= action < spec.actions.n, f"{device}: {chord!r} means action {action}, but actions are 0 to {spec.actions.n - 1}")
+    expect(0 <= spec.idle_action < spec.actions.n, f"idle_action is {spec.idle_action}, but actions are 0 to {spec.actions.n - 1}")
 
 
 def _options_rebuild(subject: GameSubject) -> None:
     spec = subject.game.spec
     options = json.loads(json.dumps(spec.options))
-    assert options == spec.options, f"options change when written as JSON: {spec.options} became {options}"
+    expect(options == spec.options, f"options change when written as JSON: {spec.options} became {options}")
     if subject.rebuild is None:
         return
     again = subject.rebuild(spec.name, options)
-    assert again.spec == spec, f"name and options make another spec: {again.spec} instead of {spec}"
+    expect(again.spec == spec, f"name and options make another spec: {again.spec} instead of {spec}")
     first = subject.episodes[0]
     _demand_same(first, play(again, first.seed, len(first.actions), first.actions), "in the game made again from name and options")
 
@@ -152,12 +152,13 @@ def _arrays_are_right(subject: GameSubject) -> None:
         for name, value in zip(TimeStep._fields, timestep, strict=True):
             if name == "out" and value is None:
                 continue
-            assert value is not None, f"{where} {name} is missing"
+            if value is None:
+                raise AssertionError(f"{where} {name} is missing")
             shape, dtype = expected[name]
-            assert (value.shape, str(value.dtype)) == (shape, dtype), f"{where} {name} is {value.dtype}{value.shape}, not {dtype}{shape}"
-        assert np.isfinite(timestep.reward).all(), f"{where} reward is {timestep.reward}"
+            expect((value.shape, str(value.dtype)) == (shape, dtype), f"{where} {name} is {value.dtype}{value.shape}, not {dtype}{shape}")
+        expect(np.isfinite(timestep.reward).all(), f"{where} reward is {timestep.reward}")
         if timestep.observation.dtype == np.float32:
-            assert np.isfinite(timestep.observation).all(), f"{where} the observation has entries that are not finite"
+            expect(np.isfinite(timestep.observation).all(), f"{where} the observation has entries that are not finite")
 
 
 def _regions_hold(subject: GameSubject) -> None:
@@ -178,8 +179,8 @@ def _regions_hold(subject: GameSubject) -> None:
 def _starts_are_fresh(subject: GameSubject) -> None:
     for episode in subject.episodes:
         first = episode.steps[0]
-        assert not first.reward.any(), f"seed {episode.seed} starts with reward {first.reward}"
-        assert not (first.terminated | first.truncated), f"seed {episode.seed} is over before it starts"
+        expect(not first.reward.any(), f"seed {episode.seed} starts with reward {first.reward}")
+        expect(not (first.terminated | first.truncated), f"seed {episode.seed} is over before it starts")
 
 
 def _masks_allow_something(subject: GameSubject) -> None:
@@ -188,16 +189,16 @@ def _masks_allow_something(subject: GameSubject) -> None:
         where = f"at step {t} of seed {episode.seed}"
         acting = int(timestep.acting.sum())
         if spec.turn_based:
-            assert acting == 1, f"{where} {acting} seats act in a turn-based game"
+            expect(acting == 1, f"{where} {acting} seats act in a turn-based game")
         else:
             missing = int((~timestep.acting & ~seats_out(timestep)).sum())
-            assert not missing, f"{where} {missing} of {spec.players} seats neither act nor are out in a simultaneous game"
+            expect(not missing, f"{where} {missing} of {spec.players} seats neither act nor are out in a simultaneous game")
         for seat in np.flatnonzero(timestep.acting):
             for start, end in choice_bounds(spec.actions):
                 legal = timestep.legal_action_mask[seat, start:end]
-                assert legal.any(), f"{where} seat {seat} acts but has no legal action in [{start}, {end})"
+                expect(legal.any(), f"{where} seat {seat} acts but has no legal action in [{start}, {end})")
         if isinstance(spec.actions, Box):
-            assert timestep.legal_action_mask.all(), f"{where} a box has no illegal actions, but the mask says so"
+            expect(timestep.legal_action_mask.all(), f"{where} a box has no illegal actions, but the mask says so")
 
 
 def _out_is_for_good(subject: GameSubject) -> None:
@@ -206,19 +207,19 @@ def _out_is_for_good(subject: GameSubject) -> None:
         for t, timestep in enumerate(episode.steps):
             where, out = f"at step {t} of seed {episode.seed}", seats_out(timestep)
             for what, broken in (("acts, but is out", out & timestep.acting), ("was out and is not any more", gone & ~out)):
-                assert not broken.any(), f"{where} seat {int(np.argmax(broken))} {what}"
+                expect(not broken.any(), f"{where} seat {int(np.argmax(broken))} {what}")
             late = gone & (timestep.reward != 0)
-            assert not late.any(), f"{where} seat {int(np.argmax(late))} earns {timestep.reward[late][0]}, but was out before"
+            expect(not late.any(), f"{where} seat {int(np.argmax(late))} earns {timestep.reward[late][0]}, but was out before")
             gone = out
 
 
 def _one_kind_of_end(subject: GameSubject) -> None:
     for episode, t, timestep in _moments(subject):
-        assert not (timestep.terminated and timestep.truncated), f"step {t} of seed {episode.seed} is both terminated and truncated"
+        expect(not (timestep.terminated and timestep.truncated), f"step {t} of seed {episode.seed} is both terminated and truncated")
     for episode in subject.batch.episodes:
         last = episode.steps[-1]
         both = bool(last.terminated and last.truncated)
-        assert not both, f"in a batch, seed {episode.seed} is both terminated and truncated after {len(episode.actions)} steps"
+        expect(not both, f"in a batch, seed {episode.seed} is both terminated and truncated after {len(episode.actions)} steps")
 
 
 def _same_seed_same_game(subject: GameSubject) -> None:
@@ -243,7 +244,7 @@ def _seeds_matter(subject: GameSubject) -> None:
 
 def _batch_is_single(subject: GameSubject) -> None:
     record = subject.batch
-    assert not record.complaints, record.complaints[0]
+    expect(not record.complaints, next(iter(record.complaints), ""))
     for number, episode in enumerate(record.episodes):
         again = play(subject.game, episode.seed, len(episode.actions), episode.actions)
         _demand_same(episode, again, f"in a session, for episode {number} of {len(record.episodes)} of a batch of {_BATCH}")
@@ -280,7 +281,7 @@ def _branches_are_independent(subject: GameSubject) -> None:
     for t in range(middle, last):
         for what, player in (("a branch", copy), ("the game that was branched", session)):
             text = difference(episode.steps[t], player.timestep) or difference(episode.steps[t + 1], player.step(episode.actions[t]))
-            assert not text, f"{what} at step {middle} of seed {episode.seed} goes another way by step {t + 1}: {text}"
+            expect(not text, f"{what} at step {middle} of seed {episode.seed} goes another way by step {t + 1}: {text}")
     for player in (stray, copy, session):
         player.close()
 
@@ -307,14 +308,14 @@ def _pictures_are_right(subject: GameSubject) -> None:
         changed = changed or bool((frames != first[-1]).any())
     session.close()
     played = min(_DRAWN, len(episode.actions))
-    assert changed or not moved, f"the observation changes within {played} steps of seed {episode.seed}, the picture never does"
+    expect(changed or not moved, f"the observation changes within {played} steps of seed {episode.seed}, the picture never does")
 
 
 def _demand_frames(session: Session, when: str) -> NDArray[np.uint8]:
     frames = session.frames()
     shape = session.spec.frame_shape
     ok = frames.dtype == np.uint8 and frames.ndim == 4 and len(frames) >= 1 and frames.shape[1:] == (*shape, 3)
-    assert ok, f"{when} frames are {frames.dtype}{frames.shape}, not uint8(F, {shape[0]}, {shape[1]}, 3) with F ≥ 1"
+    expect(ok, f"{when} frames are {frames.dtype}{frames.shape}, not uint8(F, {shape[0]}, {shape[1]}, 3) with F ≥ 1")
     return frames
 
 
@@ -325,13 +326,14 @@ def _state_keeps_its_shape(subject: GameSubject) -> None:
     action = np.zeros((game.spec.players, *game.spec.actions.shape), game.spec.actions.dtype)
     shapes = jax.eval_shape(game.init, step_key(0, 0))
     after = jax.eval_shape(game.step, shapes, action, step_key(0, 1))
-    assert str(jax.tree.structure(after)) == str(jax.tree.structure(shapes)), (
-        "step changes the structure of the state: lax.scan cannot carry it"
+    expect(
+        str(jax.tree.structure(after)) == str(jax.tree.structure(shapes)),
+        "step changes the structure of the state: lax.scan cannot carry it",
     )
     for (path, one), other in zip(jax.tree_util.tree_leaves_with_path(shapes), jax.tree.leaves(after), strict=True):
         where = jax.tree_util.keystr(path)
         same = (one.shape, one.dtype) == (other.shape, other.dtype)
-        assert same, f"state{where} is {one.dtype}{one.shape}, after a step {other.dtype}{other.shape}"
+        expect(same, f"state{where} is {one.dtype}{one.shape}, after a step {other.dtype}{other.shape}")
 
 
 def _moments(subject: GameSubject) -> list[tuple[Episode, int, TimeStep[NDArray[Any]]]]:
@@ -341,9 +343,10 @@ def _moments(subject: GameSubject) -> list[tuple[Episode, int, TimeStep[NDArray[
 def _demand_same(expected: Episode, found: Episode, when: str) -> None:
     for t, (one, other) in enumerate(zip(expected.steps, found.steps, strict=False)):
         text = difference(one, other)
-        assert not text, f"seed {expected.seed} with the same actions goes another way {when}, at step {t}: {text}"
-    assert len(expected.steps) == len(found.steps), (
-        f"seed {expected.seed} with the same {len(expected.actions)} actions lasts {len(found.actions)} steps {when}"
+        expect(not text, f"seed {expected.seed} with the same actions goes another way {when}, at step {t}: {text}")
+    expect(
+        len(expected.steps) == len(found.steps),
+        f"seed {expected.seed} with the same {len(expected.actions)} actions lasts {len(found.actions)} steps {when}",
     )
 
 

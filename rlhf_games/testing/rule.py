@@ -31,6 +31,16 @@ class Verdict:
     """Empty where the rule holds."""
 
 
+def expect(holds: object, message: str) -> None:
+    """One part of a rule. Unlike ``assert`` it also counts where Python is told to leave assertions out (``PYTHONOPTIMIZE``).
+
+    Raises:
+      AssertionError: ``holds`` is false.
+    """
+    if not holds:
+        raise AssertionError(message)
+
+
 def verdicts(rules: Sequence[Rule[S]], subject: S) -> Iterator[Verdict]:
     """Checks the rules in order. A rule whose check crashes counts as broken: the crash is the problem."""
     for rule in rules:

@@ -54,6 +54,7 @@ def test_a_person_can_choose_their_keys(tmp_path: Path) -> None:
         ("[judge]\nleft = 3", "name of a key in quotes, got 3"),
         ("judge = 1", "must be a section"),
         ("[judge", "cannot be read"),
+        ("judge = " + "[" * 9_999, "nested too deeply"),
         ("[seat1]\nup = ''", "name of a key"),
     ],
 )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rlhf_games.cli.bench import learner, peer
+from rlhf_games.cli.bench import atari, learner, peer
+from rlhf_games.cli.bench.atari import BenchAtari
 from rlhf_games.cli.bench.learner import BenchLearner, summary
 from rlhf_games.cli.bench.peer import Peer, cache_folder
+from rlhf_games.cli.bench.processor import processor
 from rlhf_games.core.errors import UserError
 
 ECHO = """
@@ -77,8 +82,42 @@ def test_the_learner_is_measured_with_its_reward_model(monkeypatch: pytest.Monke
     result = json.loads(capsys.readouterr().out)
     assert result["learner"]["same network"]["steps_per_second"] > 0
     assert result["fit"]["10"] > 0
+    assert result["processor"] == processor()
     learner._print_tables(result)
     assert "ours, same network" in capsys.readouterr().out
+
+
+def test_the_processor_in_words(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cores = len(os.sched_getaffinity(0))
+    words = f"{cores} core{'s' if cores > 1 else ''}"
+    cpuinfo.write_text(
+        "processor\t: 0\nmodel name\t: AMD EPYC 9R14\nflags\t\t: fpu avx2 avx512f avx512_bf16 lm\n\nprocessor\t: 1\nmodel name\t: other\n"
+    )
+    assert processor(cpuinfo) == f"AMD EPYC 9R14, {words}, avx2/avx512f/avx512_bf16"
+    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd bf16\n")
+    assert processor(cpuinfo).endswith(f", {words}, asimd/bf16")
+    assert words in processor(tmp_path / "missing")
+
+
+def test_the_faster_precision_is_the_one_of_the_least_seconds() -> None:
+    measured = {"float32": iter([9.0, 4.0, 5.0]), "bfloat16": iter([3.0, 7.0, 8.0])}
+    loops: Any = {name: partial(next, seconds) for name, seconds in measured.items()}
+    assert atari.quickest(loops, 3) == {"float32": 4.0, "bfloat16": 3.0}
+
+
+def test_a_precision_that_is_given_is_taken_untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def ours(self: BenchAtari, experiment: Any) -> Any:
+        made.append(experiment.agent.config["precision"])
+        return lambda: {"float32": 2.0, "bfloat16": 1.0}[experiment.agent.config["precision"]]
+
+    monkeypatch.setattr(BenchAtari, "_ours", ours)
+    assert BenchAtari(precision="float32")._chosen()[:2] == ("float32", {})
+    assert made == ["float32"]
+    assert BenchAtari()._chosen()[:2] == ("bfloat16", {"float32": 2.0, "bfloat16": 1.0})
+    assert made == ["float32", "float32", "bfloat16"]
 
 
 def test_settings_out_of_range_are_refused() -> None:

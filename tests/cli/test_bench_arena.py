@@ -43,9 +43,20 @@ def test_the_table_shows_every_game(capsys: pytest.CaptureFixture[str]) -> None:
     )
     play = arena.Play(game="a/b", presses=3, key_p50_ms=70.2, key_p95_ms=130.0, bound_ms=141.7, frame_p99_ms=3.0)
     rest: dict[str, Any] = {"first_frame_seconds": 0.7, "pairs": 500, "memory_before_mb": 400.0, "memory_after_mb": 401.0}
+    rest["processor"] = "some processor, 2 cores"
     arena._show(arena.Result(games=[game], plays=[play], beside=[], plays_beside=[], **rest))
     shown = capsys.readouterr().out
-    for words in ("a/b", "1.2 / 9.0 ms", "20 / 45 ms", "0.70 s", "400 MB, after 500 401 MB", "70 / 130 ms", "142 ms", "nothing beside it"):
+    for words in (
+        "a/b",
+        "1.2 / 9.0 ms",
+        "20 / 45 ms",
+        "0.70 s",
+        "400 MB, after 500 401 MB",
+        "70 / 130 ms",
+        "142 ms",
+        "nothing beside it",
+        "on some processor, 2 cores",
+    ):
         assert words in shown
     assert "beside a trainer" not in shown
     arena._show(arena.Result(games=[game], plays=[play], beside=[game], plays_beside=[play], **rest))

@@ -100,7 +100,7 @@ def test_nothing_is_appended_by_mistake(run: RunDirectory) -> None:
         MetricsWriter(run)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"a": 1}', '{"step": "x"}', "3"])
+@pytest.mark.parametrize("line", ["{", "[]", '{"a": 1}', '{"step": "x"}', "3", '{"step": Infinity}', '{"step": 1e400}', "[" * 9_999])
 def test_damage_before_the_end_is_said(run: RunDirectory, line: str) -> None:
     run.metrics_path.write_text(json.dumps({"step": 1}) + "\n" + line + "\n" + json.dumps({"step": 2}) + "\n")
     with pytest.raises(UserError, match="line 2"):

@@ -91,6 +91,7 @@ def make_lab(folder: Path) -> Path:
     family.mkdir(parents=True)
     (family / "game.py").write_text(GAME)
     (family / "cards.toml").write_text(CARDS)
+    (folder / "rlhf-games.toml").touch()
     return folder
 
 

@@ -101,6 +101,10 @@ def test_anything_else_than_an_answer_is_refused(kind: str, text: str) -> None:
         (lambda: Takeover(1, -1), "Takeover.seat"),
         (lambda: Advice((math.inf,)), "Advice.action"),
         (lambda: Advice(()), "Advice.action"),
+        (lambda: Advice((10**400,)), "Advice.action"),
+        (lambda: Advice((10**5_000, 1)), "Advice.action.*enormous"),
+        (lambda: Advice(2**31), "Advice.action"),
+        (lambda: Takeover(2**31), "Takeover.length"),
         (lambda: Question("mood"), "Question.aspect"),  # type: ignore[arg-type]
         (lambda: Question("what-if"), "Question.action"),
         (lambda: Question("policy", 1), "Question.action"),

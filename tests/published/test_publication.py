@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.keys import step_key
@@ -156,6 +160,74 @@ def test_every_damaged_byte_is_noticed(run: Path) -> None:
         damaged[place] ^= 1 << int(chance.integers(8))
         with pytest.raises(UserError, match="some file"):
             unpack(bytes(damaged), "some file")
+
+
+def sealed(header: bytes, data: bytes = b"") -> bytes:
+    """A publication whose checksum fits, whatever stands in it."""
+    body = len(header).to_bytes(8, "little") + header + data
+    return b"RLHFPUB\x01" + blake2b(body, digest_size=32).digest() + body
+
+
+def with_leaves(leaves: str) -> bytes:
+    return b'{"about":' + json.dumps(asdict(ABOUT)).encode() + b',"leaves":{"agent":' + leaves.encode() + b"}}"
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'{"about":' + b'{"a":' * 70 + b"1" + b"}" * 70 + b',"leaves":{}}', "nested too deeply"),
+        (with_leaves(f'[["x","float32",[{2**70}]]]'), "a shape that is none"),
+        (with_leaves('[["x","float32",[1180591620717411303424,0]]]'), "a shape that is none"),
+        (with_leaves('[["x","float32",[-1]]]'), "a shape that is none"),
+        (with_leaves('[["x","float32",[true]]]'), "a shape that is none"),
+        (with_leaves('[["x","object",[1]]]'), "leaves of type object"),
+        (with_leaves('[["x","U0",[1]]]'), "leaves of type"),
+        (with_leaves('[["x","finfo",[1]]]'), "damaged"),
+        (with_leaves('[[3,"float32",[0]]]'), "without a path"),
+        (with_leaves("[]").replace(b'"members": 2', b'"members": 4611686018427387904'), "members: must be in 1..1000"),
+        (with_leaves("[]").replace(b'"published_at": 5.0', b'"published_at": NaN'), "NaN is no number"),
+        (b" " * (1 << 22) + b"{}", "the limit is 4194304"),
+    ],
+)
+def test_well_sealed_rubbish_is_refused(header: bytes, says: str) -> None:
+    with pytest.raises(UserError, match=f"some file.*{says}"):
+        unpack(sealed(header), "some file")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+PLACES = st.sampled_from([("about", name) for name in asdict(ABOUT)] + [("leaves",), ("leaves", "agent"), ("leaves", "agent", 0)])
+
+
+@settings(max_examples=200)
+@given(place=PLACES, leaf=st.integers(0, 2), value=JSON)
+def test_any_header_is_taken_or_refused(place: tuple[Any, ...], leaf: int, value: Any) -> None:
+    header: Any = {"about": asdict(ABOUT), "leaves": {"agent": [["x", "float32", [2]]]}}
+    inside = header
+    for name in place[:-1]:
+        inside = inside[name]
+    if place[-1] == 0:
+        inside[0][leaf] = value
+    else:
+        inside[place[-1]] = value
+    try:
+        about, _ = unpack(sealed(json.dumps(header).encode(), bytes(8)), "some file")
+    except UserError as error:
+        assert "some file" in str(error)
+    else:
+        assert about.programs
+
+
+@pytest.mark.parametrize("change", [{"agent_config": {"hidden": [2**62]}}, {"network": {"hidden": [2**62], "action": True}}])
+def test_sizes_that_no_array_has_are_refused(run: Path, learned: Learned, change: dict[str, Any]) -> None:
+    publish(run, replace(ABOUT, iteration=5, **change), *learned.params(3))
+    publication = PublishedRun.open(run).newest()
+    with pytest.raises(UserError):
+        assert publication.agent_params is publication.reward_params
 
 
 def test_nothing_readable_is_said(run: Path) -> None:

@@ -46,6 +46,9 @@ def test_other_text_is_refused(text: Any) -> None:
         '{"segments":[["a",0,5]]}',
         '{"segments":[["a",0,5]],"seat":0,"more":1}',
         '{"segments":5,"seat":0}',
+        '{"segments":[["a",0,2147483648]],"seat":0}',
+        '{"segments":[["a",0,5]],"seat":Infinity}',
+        '{"segments":[["a",0,5]],"seat":1e400}',
         "[" * 100_000,
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Discrete, Observation
+from rlhf_games.replay import container
 from rlhf_games.replay.checksum import MARK_EVERY, Checksum, returns_of
 from rlhf_games.replay.replay import Replay, ReplayMismatch, check_spec, package_versions
 
@@ -109,6 +112,76 @@ def test_a_bomb_does_not_fill_the_memory() -> None:
     body = struct.pack("<Q", 1 << 29) + zlib.compress(bytes(1 << 20))
     with pytest.raises(UserError, match="claims"):
         Replay.from_bytes(b"RLHFRPL\x01" + blake2b(body, digest_size=16).digest() + body)
+
+
+def _sealed(raw: bytes) -> bytes:
+    body = struct.pack("<Q", len(raw)) + zlib.compress(raw, 1)
+    return b"RLHFRPL\x01" + blake2b(body, digest_size=16).digest() + body
+
+
+def _of(text: bytes, content: bytes) -> bytes:
+    return _sealed(struct.pack("<I", len(text)) + text + content)
+
+
+TABLE = b'"shape":[%d,1],"dtype":"%s","stored":"uint8"}'
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (lambda: _of(b'{"header":{"key_events":[' + b"[]," * 2_000_000 + b"[]]}," + TABLE % (1, b"int32"), b"\0"), "header of 60000"),
+        (
+            lambda: _of(b'{"header":{},' + TABLE % (20_000_000, b"int32"), bytes(20_000_000)),
+            "array of 80000000 bytes",
+        ),
+        (lambda: _of(b'{"header":{},' + TABLE % (90_000_000, b"int32"), bytes(90_000_000)), "claims 900000"),
+        (lambda: _of(b'{"header":' + b"[" * 100_000 + b"]" * 100_000 + b"," + TABLE % (1, b"int32"), b"\0"), "nested too deeply"),
+        (lambda: _of(b'{"header":{"lane":Infinity},' + TABLE % (1, b"int32"), b"\0"), "Infinity is no number"),
+        (lambda: _of(b'{"header":{"lane":1e400},' + TABLE % (1, b"int32"), b"\0"), "1e400 is too large"),
+        (lambda: _of(b'{"header":{},' + TABLE % (2**70, b"int32"), b"\0"), "a shape that is none"),
+        (lambda: _of(b'{"header":{},' + TABLE % (1, b"float64"), b"\0"), "'float64' are not known"),
+        (lambda: _of(b'{"header":{},' + TABLE % (1, b"O"), b"\0"), "'O' are not known"),
+    ],
+)
+def test_hostile_files_are_refused_before_they_are_believed(data: Callable[[], bytes], says: str) -> None:
+    hostile = data()
+    tracemalloc.start()
+    with pytest.raises(UserError, match=says):
+        Replay.from_bytes(hostile)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * (container.LARGEST_HEADER + container.LARGEST_ARRAY)
+
+
+def test_the_largest_replay_can_be_read_and_a_larger_one_cannot_be_made() -> None:
+    largest = np.zeros((container.LARGEST_ARRAY // 4, 1), np.int32)
+    _, again = container.unpack(container.pack({}, largest))
+    assert again.shape == largest.shape
+    with pytest.raises(ValueError, match="larger than the format's"):
+        container.pack({}, np.zeros((container.LARGEST_ARRAY // 4 + 1, 1), np.int32))
+    with pytest.raises(ValueError, match="larger than the format's"):
+        container.pack({"policy": "x" * container.LARGEST_HEADER}, np.zeros((1, 1), np.int32))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@KEEP
+@given(data=st.data())
+def test_any_header_is_taken_or_refused(make_replay: MakeReplay, data: st.DataObject) -> None:
+    """A replay whose header holds anything in place of one of its entries."""
+    header, actions = container.unpack(make_replay(5).to_bytes())
+    name = data.draw(st.sampled_from(sorted(header)))
+    text = json.dumps({"header": {**header, name: data.draw(JSON)}, "shape": list(actions.shape), "dtype": "int32", "stored": "int32"})
+    hostile = _of(text.encode(), actions.astype("<i4").tobytes())
+    try:
+        Replay.from_bytes(hostile).to_bytes()
+    except UserError as error:
+        assert str(error).startswith("damaged replay")
 
 
 def test_id_is_of_what_was_played(make_replay: MakeReplay) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import itertools
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -240,3 +246,50 @@ def test_the_values_of_probes_without_choice_are_their_returns() -> None:
             promised = game.answers(discount)
             (row,) = np.flatnonzero((promised.observation == first).all(axis=1))
             assert sum(reward * discount**t for t, reward in enumerate(rewards)) == pytest.approx(promised.value[row])
+
+
+def test_nothing_is_checked_by_assert() -> None:
+    """Python leaves assertions out under PYTHONOPTIMIZE. What is left of them in the framework tells the type checker what is known."""
+    source = Path(__file__).resolve().parents[2] / "rlhf_games"
+    nodes = [node for path in source.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    tests = [ast.unparse(node.test) for node in nodes if isinstance(node, ast.Assert)]
+    narrowing = re.compile(r"[\w.\[\]]+ is (not )?None|(not )?isinstance\([\w.\[\]]+, [\w. |]+\)|not self\._pictures")
+    assert [test for test in tests if not narrowing.fullmatch(test)] == []
+    assert not [path for path in (source / "testing").rglob("*.py") if "    assert " in path.read_text(encoding="utf-8")]
+
+
+GENEROUS = '''
+from dataclasses import dataclass, replace
+
+from rlhf_games.testing import ConstantReward
+
+@dataclass(frozen=True)
+class Options:
+    """None."""
+
+class Generous(ConstantReward):
+    """Pays before anything is done, and does not say what it is about."""
+
+    @property
+    def spec(self):
+        return replace(super().spec, name="mine/one", aim=" ")
+
+    def timestep(self, state):
+        seen = super().timestep(state)
+        return seen._replace(reward=seen.reward + 1)
+
+def make(name, options):
+    return Generous()
+'''
+
+
+def test_a_broken_game_is_refused_without_assertions(make_lab: Callable[..., Path]) -> None:
+    lab = make_lab("lab", "mine")
+    (lab / "games" / "mine" / "game.py").write_text(GENEROUS)
+    command = [sys.executable, "-P", "-m", "rlhf_games", "--workspace", str(lab), "check", "game", "mine/one", "--steps", "10"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONOPTIMIZE": "1"})
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAIL  spec" in done.stdout
+    assert "aim is empty: people need it" in done.stdout
+    assert "FAIL  start" in done.stdout
+    assert "starts with reward [1.]" in done.stdout

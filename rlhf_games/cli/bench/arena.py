@@ -20,6 +20,7 @@ import tyro
 from rlhf_games.cli.bench.arena_play import Play, measure_play
 from rlhf_games.cli.bench.beside import trainer
 from rlhf_games.cli.bench.frames import frame_seconds
+from rlhf_games.cli.bench.processor import processor
 
 if TYPE_CHECKING:
     from rlhf_games.arena.app import App
@@ -57,6 +58,7 @@ class Game(TypedDict):
 class Result(TypedDict):
     """What was measured."""
 
+    processor: str
     games: list[Game]
     plays: list[Play]
     beside: list[Game]
@@ -132,6 +134,7 @@ class BenchArena:
             with trainer():
                 beside = self._use(stores)
         return Result(
+            processor=processor(),
             games=games,
             plays=plays,
             beside=beside[0],
@@ -289,7 +292,7 @@ def _first_frame(store: Path) -> float:
     begin = time.time()
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [sys.executable, "-c", _FIRST_FRAME, str(store)],
+            [sys.executable, "-P", "-c", _FIRST_FRAME, str(store)],
             env=os.environ | {"XDG_CONFIG_HOME": home},
             check=True,
             capture_output=True,
@@ -308,10 +311,11 @@ def _resident_mb() -> float:
 
 
 def _show(result: Result) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from rlhf_games.cli.console import LiteralConsole
+
+    console = LiteralConsole()
     for title, games, plays in (
         ("nothing beside it", result["games"], result["plays"]),
         ("beside a trainer", result["beside"], result["plays_beside"]),
@@ -335,3 +339,4 @@ def _show(result: Result) -> None:
     console.print(f"first frame after {result['first_frame_seconds']:.2f} s", highlight=False)
     grown = f"{result['memory_before_mb']:.0f} MB, after {result['pairs']} {result['memory_after_mb']:.0f} MB"
     console.print(f"memory after the first pairs {grown}", highlight=False)
+    console.print(f"on {result['processor']}", highlight=False)

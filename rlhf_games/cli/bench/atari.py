@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from rlhf_games.cli.bench.processor import processor
+
 if TYPE_CHECKING:
     from rlhf_games.experiment.spec import Experiment
+    from rlhf_games.learning.products import Precision
 
 _EXPERIMENT = "bench-atari"
 """Names the game and the agent."""
 _MINIBATCHES = 4
+_TRIALS = 2
+"""Measurements of each precision before one is chosen."""
 _PEER = (
     "stable-baselines3==2.9.2",
     "torch==2.13.0",
@@ -28,8 +34,11 @@ class Result(TypedDict):
     """What was measured; medians over the rounds."""
 
     game: str
+    processor: str
     precision: str
     """Of our products."""
+    tried: dict[str, float]
+    """Seconds of one measurement of ours with each precision, where the faster one was chosen; empty where it was given."""
     decisions_per_second: float
     peer_decisions_per_second: float
     ratio: float
@@ -56,8 +65,9 @@ class BenchAtari:
     """Rollouts and updates in one measurement."""
     rounds: int = 3
     """Measurements of each, in turn."""
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Of our products: ``bfloat16`` rounds their factors and sums in float32. The peer's are float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of our products: ``bfloat16`` rounds their factors and sums in float32; it is faster where the processor multiplies them itself
+    (AMX), and slower elsewhere. ``auto`` measures both first and takes the faster one. The peer's are float32."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -82,15 +92,15 @@ class BenchAtari:
         settings = {"games": self.games, "steps": self.steps, "epochs": self.epochs, "updates": self.updates}
         minibatch = self.games * self.steps // _MINIBATCHES
         with Peer("stable-baselines3", _PEER).running("sb3_ppo.py", settings | {"minibatch": minibatch}) as peer:
-            experiment = self._experiment()
-            ours = self._ours(experiment)
-            ours()  # compiles
+            precision, tried, ours = self._chosen()
             rounds = [{"ours": ours(), "peer": float(peer.measure()["seconds"])} for _ in range(self.rounds)]
         decisions = self.games * self.steps * self.updates
         speed, peer_speed = (decisions / statistics.median(found[who] for found in rounds) for who in ("ours", "peer"))
         return Result(
-            game=experiment.game.name,
-            precision=self.precision,
+            game=self._experiment(precision).game.name,
+            processor=processor(),
+            precision=precision,
+            tried=tried,
             decisions_per_second=speed,
             peer_decisions_per_second=peer_speed,
             ratio=speed / peer_speed,
@@ -98,13 +108,27 @@ class BenchAtari:
             settings=settings | {"minibatch": minibatch},
         )
 
-    def _experiment(self) -> Experiment:
+    def _chosen(self) -> tuple[Precision, dict[str, float], Callable[[], float]]:
+        """The precision that is measured, what each took where both were tried, and our loop with it, compiled."""
+        names: tuple[Precision, ...] = ("float32", "bfloat16") if self.precision == "auto" else (self.precision,)
+        loops = {name: self._ours(self._experiment(name)) for name in names}
+        for loop in loops.values():
+            loop()  # compiles
+        if self.precision != "auto":
+            return self.precision, {}, loops[self.precision]
+        tried = quickest(loops, _TRIALS)
+        chosen = min(names, key=lambda name: tried[name])
+        seconds = ", ".join(f"{name} {found:.1f} s" for name, found in tried.items())
+        print(f"{processor()}: {seconds}; measured is {chosen}", file=sys.stderr)
+        return chosen, tried, loops[chosen]
+
+    def _experiment(self, precision: Precision) -> Experiment:
         from rlhf_games.experiment.files import load_experiment
 
         settings = {
             "agent.config.epochs": self.epochs, "agent.config.minibatches": _MINIBATCHES,
             "rollout.games": self.games, "rollout.steps": self.steps,
-            "agent.config.precision": self.precision, "model.network.precision": self.precision,
+            "agent.config.precision": precision, "model.network.precision": precision,
         }  # fmt: skip
         return load_experiment(_EXPERIMENT, [f"{name}={value}" for name, value in settings.items()])
 
@@ -129,13 +153,24 @@ class BenchAtari:
         return train
 
 
+def quickest(loops: Mapping[Precision, Callable[[], float]], trials: int) -> dict[str, float]:
+    """The least seconds that each loop took, in turn, ``trials`` times."""
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for _ in range(trials):
+        for name, loop in loops.items():
+            seconds[name].append(loop())
+    return {name: min(found) for name, found in seconds.items()}
+
+
 def _show(result: Result) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from rlhf_games.cli.console import LiteralConsole
 
     table = Table("learner", "decisions per second", title=f"{result['game']}, {result['settings']['games']} games")
     table.add_row(f"rlhf-games PPO with a 3-member reward ensemble, {result['precision']}", f"{result['decisions_per_second']:.0f}")
     table.add_row("stable-baselines3 PPO on the score, float32", f"{result['peer_decisions_per_second']:.0f}")
-    console = Console()
+    console = LiteralConsole()
     console.print(table)
     console.print(f"ratio {result['ratio']:.2f}", highlight=False)
+    console.print(f"on {result['processor']}", highlight=False)

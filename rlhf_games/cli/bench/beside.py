@@ -23,7 +23,7 @@ def trainer() -> Iterator[None]:
         flags = [word for setting in _SETTINGS for word in ("--set", setting)]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "rlhf_games", "run", "--out", str(run), *flags],
+                [sys.executable, "-P", "-m", "rlhf_games", "run", "--out", str(run), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_games.cli.bench.peer import Measurer, Peer
+from rlhf_games.cli.bench.processor import processor
 from rlhf_games.core.errors import UserError
 
 EXPERIMENT = "bench-learner"
@@ -56,7 +57,7 @@ class BenchLearner:
         if self.repeats < 1 or self.updates < 1:
             raise UserError("--repeats and --updates must be at least 1")
         os.environ["JAX_PLATFORMS"] = "cpu"  # before JAX is imported
-        result: dict[str, Any] = {"learner": self._learner()}
+        result: dict[str, Any] = {"processor": processor(), "learner": self._learner()}
         if self.fit:
             result["fit"] = {str(inputs): fit_seconds(inputs) for inputs in FIT_REFERENCE}
         if self.json:
@@ -122,7 +123,8 @@ def ours_ready(settings: dict[str, Any], updates: int) -> Callable[[], float]:
 
     experiment = load_experiment(EXPERIMENT)
     game = workspace.load_game(experiment.game.name, experiment.game.options)
-    assert isinstance(game, DeviceGame)
+    if not isinstance(game, DeviceGame):
+        raise UserError(f"{game.spec.name} is no device game: the experiment {EXPERIMENT} of this workspace cannot be measured")
     config = {**experiment.agent.config, **settings, "epochs": EPOCHS, "minibatches": MINIBATCHES}
     agent = workspace.load_agent(experiment.agent.name, config)
     ensemble, params = RewardEnsemble.create(game.spec, NetworkConfig(), MEMBERS, jax.random.key(1))
@@ -169,7 +171,8 @@ def fit_seconds(inputs: int) -> float:
         _, report = fit(ensemble, config, state, {"preference": rows}, keys[2])
         epochs = int(report.epochs)
         seconds.append(time.perf_counter() - begin)
-        assert epochs == FIT_EPOCHS
+        if epochs != FIT_EPOCHS:
+            raise RuntimeError(f"the fit made {epochs} passes instead of {FIT_EPOCHS}: its time would say nothing")
     return min(seconds[1:])
 
 
@@ -191,10 +194,11 @@ def _vector_ensemble(inputs: int) -> tuple[Any, Any]:
 
 
 def _print_tables(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from rlhf_games.cli.console import LiteralConsole
+
+    console = LiteralConsole()
     speeds = Table("learner", "reward", "steps/s", "slowest to fastest", "ratio", title=f"MinAtar Breakout, {GAMES} games × {STEPS} steps")
     for role, entry in result["learner"].items():
         peer = role == "rejax"
@@ -203,6 +207,7 @@ def _print_tables(result: dict[str, Any]) -> None:
         ratio = f"{entry['ratio']:.2f}" if "ratio" in entry else ""
         speeds.add_row(name, "true" if peer else f"{MEMBERS} networks", f"{entry['steps_per_second']:,.0f}", span, ratio)
     console.print(speeds)
+    console.print(f"on {result['processor']}", highlight=False)
     if "fit" in result:
         fits = Table(
             "inputs",

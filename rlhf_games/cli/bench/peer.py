@@ -56,7 +56,7 @@ class Peer:
         print(f"installing {', '.join(self.requirements)} into {self.folder} (once)", file=sys.stderr)
         venv.create(self.folder, clear=True, with_pip=True)
         log = self.folder / "pip.log"
-        command = [str(self.python), "-m", "pip", "install", "--disable-pip-version-check", *self.requirements]
+        command = [str(self.python), "-I", "-m", "pip", "install", "--disable-pip-version-check", *self.requirements]
         with log.open("w", encoding="utf-8") as output:
             status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
         if status:

@@ -14,6 +14,7 @@ from itertools import permutations
 from typing import Any
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_json
 from rlhf_games.feedback.answers import KINDS, AnswerValue, Ranking, from_json
 from rlhf_games.replay.clip import Clip
 
@@ -293,8 +294,8 @@ class Row:
     def json(self, field: str) -> Any:
         """Any JSON value."""
         try:
-            return json.loads(self.text(field))
-        except (ValueError, RecursionError) as error:
+            return parse_json(self.text(field))
+        except ValueError as error:
             raise self.fail(field, f"not valid JSON: {error}") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from rlhf_games.core.card import read_cards
 from rlhf_games.core.game import GameSpec, Session, TimeStep
 from rlhf_games.core.session import DeviceSession
 from rlhf_games.core.spaces import Discrete, Observation
@@ -62,18 +62,17 @@ class Apples:
     @property
     def spec(self) -> GameSpec:
         """The game's description."""
-        family = Path(__file__).parent
-        card = tomllib.loads((family / "cards.toml").read_text(encoding="utf-8"))["game"][0]
+        card = read_cards(Path(__file__).parent)[0]
         shape = (self.options.rows, self.options.columns)
         return GameSpec(
-            name=f"{family.name}/{card['name']}",
+            name=card.name,
             version="1",  # change it whenever the rules change: replays of other versions are refused
             players=1,
             observation=Observation((*shape, 2), "bool", "grid", ("basket", "apple")),
             actions=Discrete(("stay", "left", "right")),
             decisions_per_second=6.0,
             turn_based=False,
-            aim=card["aim"],
+            aim=card.aim,
             options=dataclasses.asdict(self.options),
             keys={"left": _LEFT, "right": _RIGHT},
             buttons={"dpleft": _LEFT, "dpright": _RIGHT},

@@ -1,0 +1,64 @@
+"""JSON and TOML of any kind: a value, or a ValueError."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlhf_games.core.parse import DEEPEST, parse_json, parse_toml
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"step": Infinity}', "Infinity is no number"),
+        ('{"step": -Infinity}', "-Infinity is no number"),
+        ('{"step": NaN}', "NaN is no number"),
+        ('{"step": 1e400}', "the number 1e400 is too large"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * (DEEPEST + 2) + "]" * (DEEPEST + 2), "nested too deeply"),
+        (b"\xff", "can't decode"),
+        ("9" * 5_000, "4300 digits"),
+    ],
+)
+def test_json_that_is_refused(text: str | bytes, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_json(text)
+
+
+def test_json_that_is_taken() -> None:
+    assert parse_json(b'\xef\xbb\xbf{"a": [1, 2.5, 1e300, null]}') == {"a": [1, 2.5, 1e300, None]}
+    assert parse_json("\ufeff3") == 3
+    assert parse_json("[" * DEEPEST + "]" * DEEPEST)
+
+
+@given(st.text(max_size=60) | st.binary(max_size=60))
+def test_any_json(text: str | bytes) -> None:
+    try:
+        json.dumps(parse_json(text), allow_nan=False)
+    except ValueError:
+        return
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(VALUES)
+def test_json_there_and_back(value: Any) -> None:
+    assert parse_json(json.dumps(value)) == value
+
+
+def test_toml() -> None:
+    assert parse_toml(b"\xef\xbb\xbfa = 1\r\n") == {"a": 1}
+    assert math.isinf(parse_toml("a = inf")["a"])
+    for text, says in (("a = " + "[" * 100_000, "nested"), ("a = " + "[" * 70 + "]" * 70, "nested"), (b"\xff", "decode"), ("a =", "value")):
+        with pytest.raises(ValueError, match=f"(?i){says}"):
+            parse_toml(text)
