@@ -95,7 +95,8 @@ class CoachSession:
         """The next episode waits for the person."""
         self._job: Future[Moment] | None = None
         self._thought: Future[Proposal] | None = None
-        self._next_at = 0.0
+        self._over_from = 0.0
+        """When the last decision of an episode had been seen."""
         self._notice, self._notice_until = "", 0.0
         self._closed = False
         self._begin()
@@ -113,7 +114,9 @@ class CoachSession:
             return False
         if key:
             self.hands.log.note(key, True)
-        self._tell(self.decisions - 1, Evaluation(value, SEAT), self._shown_at)
+        speed = 0.0 if self.phase == "paused" else self.speed
+        since_end = max(0.0, self._now() - self._over_from) if self.phase == "over" else None
+        self._tell(self.decisions - 1, Evaluation(value, SEAT, speed, since_end), self._shown_at)
         return True
 
     def undo(self) -> None:
@@ -188,7 +191,7 @@ class CoachSession:
             if self.hands.rested:
                 self._let_go()
             self._play()
-        elif self.phase == "over" and self._now() >= self._next_at:
+        elif self.phase == "over" and self._now() >= self._over_from + _OVER_SECONDS:
             self._begin()
 
     @property
@@ -307,7 +310,7 @@ class CoachSession:
 
     def _over(self) -> None:
         self._keep()
-        self._next_at = self._now() + _OVER_SECONDS
+        self._over_from = self._now()
         self._stop("over")
 
     def _keep(self) -> None:
