@@ -104,8 +104,9 @@ class CoachSession:
     # What the person does
 
     def start(self) -> None:
-        """Begins a new episode that waits for it."""
+        """Begins a new episode that waits for it, with the agent at the controls, whatever key is down."""
         if self.phase == "ready":
+            self.hands.let_drop()
             self._go_on()
 
     def evaluate(self, value: float, key: str = "") -> bool:
@@ -124,13 +125,15 @@ class CoachSession:
         self.log.undo()
 
     def press(self, press: Press) -> None:
-        """A control key went down: the person takes over; or up."""
-        if not self.hands.press(press):
-            return
-        if press.down:
+        """A control key went down: the person takes over (where the episode waits, it begins instead); or up."""
+        if self.phase == "ready" and press.down:
             self.start()
+            return
+        name = self.hands.press(press)
+        if not name:
+            return
         if self.phase in ("playing", "paused", "over"):
-            self.hands.log.note(press.key, press.down)
+            self.hands.log.note(name, press.down)
         self.hands.touch(take=press.down and self.phase in ("playing", "paused"))
 
     def pause(self) -> None:

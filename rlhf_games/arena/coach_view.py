@@ -26,9 +26,9 @@ from rlhf_games.replay.replay import Replay
 
 COMMANDS = (
     Command("praise", ("+", "=", "[+]", "pad:y"), "that was good"),
-    Command("strong_praise", ("shift+=", "shift++", "shift+[+]", "shift+pad:y"), "that was very good"),
+    Command("strong_praise", ("page up", "[*]", "shift+pad:y"), "that was very good"),
     Command("scold", ("-", "[-]", "pad:x"), "that was bad"),
-    Command("strong_scold", ("shift+-", "shift+_", "shift+[-]", "shift+pad:x"), "that was very bad"),
+    Command("strong_scold", ("page down", "[/]", "shift+pad:x"), "that was very bad"),
     Command("undo", ("backspace", "pad:b"), "take the last mark or takeover back"),
     Command("pause", ("p", "pad:start"), "pause, go on"),
     Command("restart", ("r",), "another episode"),
@@ -80,15 +80,16 @@ class CoachView(SessionView[CoachSession]):
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
-        """A key of the game, or a command; any key begins."""
-        if command in VALUES:
-            self.session.evaluate(VALUES[command], press.key)
-        elif command is not None:
-            return self.click(command)
-        else:
-            self.session.press(press)
-            if press.down:
+        """A key of the game, or a command; any key begins. A key of the game is never a command."""
+        if command is None or press.among(self.session.hands.vocabulary):
+            if press.down and self.session.phase == "ready":
                 self.session.start()
+            else:
+                self.session.press(press)
+        elif command in VALUES:
+            self.session.evaluate(VALUES[command], press.key)
+        else:
+            return self.click(command)
         return None
 
     def click(self, command: str) -> Next:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action
+from rlhf_games.arena.keys import PADS, Command, HeldKeys, Keymap, Press, chosen_action, is_pad
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
 
@@ -33,7 +33,8 @@ class KeyLog:
 
     def note(self, key: str, down: bool) -> None:
         """A key went down or up now."""
-        self.events.append((round(self._played + (0.0 if self._since is None else self._now() - self._since), 4), key, down))
+        at = self._played + (0.0 if self._since is None else self._now() - self._since)
+        self.events.append((round(at, 4), key.removeprefix("@"), down))
 
     def run(self, running: bool) -> None:
         """The game runs from now on, or stands still."""
@@ -62,9 +63,9 @@ class Controls:
         """Whether a key went down since the last decision."""
         return self._held.waiting
 
-    def press(self, press: Press) -> bool:
-        """A key went down or up; returns whether that matters."""
-        return press.key in self.vocabulary and self._held.press(press.key, press.down)
+    def press(self, press: Press) -> str:
+        """A key went down or up; returns by which name that matters, empty where it does not."""
+        return self._held.take_note(press, self.vocabulary)
 
     def clear(self) -> tuple[str, ...]:
         """All keys are let go of; returns which were held."""
@@ -107,13 +108,20 @@ class Controls:
 
 
 def seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
-    """What the person in a seat presses; in seat 0 the gamepad too. Raises ``UserError`` where two people would need the same keys."""
+    """What the person in a seat presses, on the keyboard or on a gamepad of their own.
+
+    Raises:
+      UserError: two people would need the same keys.
+    """
     chords = keymap.seat(seat, spec.keys)
-    if seat == 0:
-        return chords | {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
-    if not spec.turn_based and chords.keys() & keymap.seat(0, spec.keys).keys():
+    if seat and not spec.turn_based and _plain(chords) & _plain(keymap.seat(0, spec.keys)):
         raise UserError(f"{spec.name}: the second player needs keys of their own: name them in keys.toml under [seat1]")
-    return chords
+    return chords | {frozenset(f"{PADS[seat]}{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
+
+
+def _plain(chords: Chords) -> set[frozenset[str]]:
+    """Chords as they are on a US keyboard, where what is printed and the place are one."""
+    return {frozenset(key.removeprefix("@") for key in chord) for chord in chords}
 
 
 def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tuple[Command, ...]:
@@ -128,7 +136,7 @@ def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tu
 def control_words(spec: GameSpec, chords: Chords) -> list[tuple[str, str]]:
     """Keys of the keyboard and what they mean, for people: ``[("left", "left"), ("space", "fire")]``."""
     assert isinstance(spec.actions, Discrete)
-    return [(chord, spec.actions.meanings[action]) for chord, action in _telling(chords) if "pad:" not in chord]
+    return [(chord, spec.actions.meanings[action]) for chord, action in _telling(chords) if not is_pad(chord)]
 
 
 def _telling(chords: Chords) -> list[tuple[str, int]]:

@@ -31,7 +31,10 @@ COMMANDS = (
     Command("wait", ("tab",), "the game waits for keys, or runs"),
     Command("keep", ("return", "pad:y"), "keep the stopped episode"),
     Command("discard", ("backspace", "pad:x"), "throw it away"),
-    *(Command(f"rate {grade}", (str(grade), f"[{grade}]"), f"keep it, rated {grade}: {word}") for grade, word in SCALE.items()),
+    *(
+        Command(f"rate {grade}", (str(grade), f"[{grade}]", f"f{grade + 4}"), f"keep it, rated {grade}: {word}")
+        for grade, word in SCALE.items()
+    ),
 )
 _TURNS = 12
 
@@ -61,11 +64,8 @@ class PlayView(SessionView[PlaySession]):
 
     @property
     def commands(self) -> Sequence[Command]:
-        """Keys of the game belong to the game; only ratings are given when nobody plays."""
-        over = self.session.phase in ("over", "failed")
-        playing, rating = (tuple(command for command in COMMANDS if command.name.startswith("rate") == rates) for rates in (False, True))
-        keys = self.session.game_keys
-        return *self._keymap.commands("play", playing, keys), *self._keymap.commands("play", rating, () if over else keys)
+        """Keys of the game belong to the game, after its end too: who goes on typing says nothing."""
+        return self._keymap.commands("play", COMMANDS, self.session.game_keys)
 
     @property
     def game_keys(self) -> Sequence[Command]:
@@ -82,8 +82,8 @@ class PlayView(SessionView[PlaySession]):
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
-        """A key of the game, or a command."""
-        if command is not None:
+        """A key of the game, or a command; never both."""
+        if command is not None and not press.among(self.session.game_keys):
             return self.click(command)
         self.session.press(press)
         return None

@@ -98,12 +98,13 @@ class PlaySession:
 
     def press(self, press: Press) -> None:
         """A key of the game went down or up."""
-        if self._controls is None or not self._controls.press(press):
+        name = "" if self._controls is None else self._controls.press(press)
+        if not name:
             return
         if self.phase == "ready" and press.down:
             self._start()
         if self.phase in ("playing", "paused"):
-            self._keys.note(press.key, press.down)
+            self._keys.note(name, press.down)
 
     def pause(self) -> None:
         """Stands still, or goes on; an episode that was stopped goes on too, where the game is not over."""

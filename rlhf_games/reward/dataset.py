@@ -143,9 +143,7 @@ class AnswerDataset:
         number: dict[tuple[Clip, tuple[float, ...] | None], int] = {}
         places = np.zeros((capacity, width), np.int32)
         for row, label in enumerate(labels):
-            places[row, : len(label.clips)] = [
-                number.setdefault((clip, _credit(label)), len(number)) for clip in label.clips
-            ]
+            places[row, : len(label.clips)] = [number.setdefault((clip, _credit(label)), len(number)) for clip in label.clips]
         room = capacity * width  # grows with the rows, so that both are compiled again together
         credit = [shares for _, shares in number if shares is not None]
         table = self._clips.table([clip for clip, _ in number], self._steps(labels), room, credit)

@@ -92,7 +92,7 @@ def test_praise_raises_and_scolding_lowers(coach: Coach) -> None:
     assert coach.push("evaluation") < -1e-6
     press(coach.app, pygame.K_BACKSPACE)
     coach.push("evaluation")
-    press(coach.app, pygame.K_EQUALS, pygame.KMOD_LSHIFT, "+")
+    press(coach.app, pygame.K_PAGEUP)
     assert coach.push("evaluation") > 1.5 * mild, "very good is more than good"
 
 

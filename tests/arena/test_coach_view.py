@@ -99,13 +99,17 @@ def test_any_key_starts(window: Window) -> None:
     ("key", "mod", "text", "value"),
     [
         (pygame.K_EQUALS, 0, "=", 0.5),
-        (pygame.K_EQUALS, SHIFT, "+", 1.0),
+        (pygame.K_EQUALS, SHIFT, "+", 0.5),  # the plain plus of a US keyboard
         (pygame.K_PLUS, 0, "+", 0.5),
-        (pygame.K_PLUS, SHIFT, "*", 1.0),
+        (pygame.K_PLUS, SHIFT, "*", 0.5),
         (pygame.K_KP_PLUS, 0, "+", 0.5),
         (pygame.K_MINUS, 0, "-", -0.5),
-        (pygame.K_MINUS, SHIFT, "_", -1.0),
+        (pygame.K_MINUS, SHIFT, "_", -0.5),
         (pygame.K_KP_MINUS, 0, "-", -0.5),
+        (pygame.K_PAGEUP, 0, "", 1.0),
+        (pygame.K_PAGEDOWN, 0, "", -1.0),
+        (pygame.K_KP_MULTIPLY, 0, "*", 1.0),
+        (pygame.K_KP_DIVIDE, 0, "/", -1.0),
     ],
 )
 def test_keys_of_every_keyboard_praise_and_scold(window: Window, store: Store, key: int, mod: int, text: str, value: float) -> None:

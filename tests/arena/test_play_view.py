@@ -136,7 +136,7 @@ def test_keys_of_the_game_are_no_commands(show: Show, clock: Time, store: Store)
     assert next(command for command in view.commands if command.name == "pause").keys == ("pad:start",)
 
 
-def test_digits_rate_what_was_played_and_belong_to_the_game_while_it_is(show: Show, clock: Time, store: Store) -> None:
+def test_a_key_of_the_game_rates_nothing_after_its_end_either(show: Show, clock: Time, store: Store) -> None:
     game = Line(limit=2)
     game.spec.keys["3"] = 2
     session = PlaySession(lambda: game, lambda: store, "ann", Inline(), now=clock, wall=clock)
@@ -147,10 +147,17 @@ def test_digits_rate_what_was_played_and_belong_to_the_game_while_it_is(show: Sh
     for _ in range(4):
         later(app, clock, 0.1)
     assert (session.phase, game.opened[-1].actions) == ("over", [[2], [2]])
-    press(app, pygame.K_3, text="3")
+    press(app, pygame.K_4, text="4")
+    press(app, pygame.K_F7)
     assert session.phase == "over", "too soon to be meant"
     later(app, clock, 1.0)
-    press(app, pygame.K_3, text="3")
+    for key in (pygame.K_3, pygame.K_KP_3):
+        press(app, key, text="3")
+        pump(app, 2)
+    assert (session.phase, store.answers().answers) == ("over", ()), "a move that was typed too late"
+    rates = {command.name: command.keys for command in view.commands if command.name.startswith("rate")}
+    assert (rates["rate 3"], rates["rate 4"]) == (("f7",), ("4", "[4]", "f8"))
+    press(app, pygame.K_F7)
     pump(app, 2)
     assert [answer.value for answer in store.answers().answers] == [Demonstration(2), Rating(3)]
 
@@ -214,4 +221,4 @@ def test_the_second_player_finds_their_keys_in_the_help(playing: Any) -> None:
     _, view = playing(Line(seats=2), people=2)
     lines = {command.help: command.keys for command in help_lines(view)}
     assert lines["first player: left"] == ("left", "pad:dpleft")
-    assert lines["second player: left"] == ("a",)
+    assert lines["second player: left"] == ("@a", "pad2:dpleft")
