@@ -24,6 +24,7 @@ from rlhf_games.arena.display import open_display
 from rlhf_games.arena.help import draw_help
 from rlhf_games.arena.input import Click, Drag, Input, Text, Translator
 from rlhf_games.arena.keys import Press, find
+from rlhf_games.arena.own_pygame import disown, own
 from rlhf_games.arena.view import Draggable, Next, View, Writable
 from rlhf_games.arena.work import drawing_first
 
@@ -40,6 +41,7 @@ class App:
 
     def __init__(self, view: View, now: Callable[[], float] = time.monotonic, size: tuple[int, int] = theme.DESIGN_SIZE) -> None:
         open_display()
+        own()
         pygame.font.init()
         surface = pygame.display.set_mode(size, pygame.RESIZABLE)
         self.view: View | None = view
@@ -109,6 +111,7 @@ class App:
         views, self.view = [*([self.view] if self.view is not None else []), *reversed(self._behind)], None
         self._behind = []
         pygame.display.quit()
+        disown()
         for view in views:
             view.close()
         for thread in self._leaving:
