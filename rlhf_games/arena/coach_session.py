@@ -87,6 +87,8 @@ class CoachSession:
         self.ended = False
         self.action: tuple[int, ...] = ()
         """The last decision, one action per seat."""
+        self.acted: tuple[bool, ...] = ()
+        """Who decided it, by seat."""
         self.hands = Hands(self.spec, keymap or Keymap(), hand_back, now)
         self._clock = StepClock(self.spec.decisions_per_second, now)
         self._screen = Screening(now)
@@ -273,7 +275,8 @@ class CoachSession:
         self._submit(choice.action)
 
     def _submit(self, action: NDArray[Any]) -> None:
-        self.action = tuple(int(entry) for entry in action)
+        assert self._screen.moment is not None
+        self.action, self.acted = tuple(action.tolist()), tuple(self._screen.moment.acting.tolist())
         self._job = self._worker.submit(lambda: self._game.step(action))
         self._think()
 
@@ -305,7 +308,7 @@ class CoachSession:
         """A new episode; the last one must be kept."""
         seed = self._seeds()
         self.phase, self.name = "opening", uuid.uuid4().hex
-        self.decisions, self.ended, self.action = 0, False, ()
+        self.decisions, self.ended, self.action, self.acted = 0, False, (), ()
         self.hands.begin()
         self._takeovers.begin()
         self._job = self._worker.submit(lambda: self._game.begin(seed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -56,19 +56,26 @@ class Controls:
         self.refusal = ""
         """Why the last key brought no action."""
         self._held = HeldKeys()
+        self._pointed: int | None = None
+        """The action that was pointed at with the mouse since the last decision."""
         self._rng = np.random.default_rng(0)
 
     @property
     def waiting(self) -> bool:
-        """Whether a key went down since the last decision."""
-        return self._held.waiting
+        """Whether a key went down, or something was pointed at, since the last decision."""
+        return self._held.waiting or self._pointed is not None
 
     def press(self, press: Press) -> str:
         """A key went down or up; returns by which name that matters, empty where it does not."""
         return self._held.take_note(press, self.vocabulary)
 
+    def point(self, action: int) -> None:
+        """Somebody points at what they do next: whoever is to move, of several people the first."""
+        self._pointed = action
+
     def clear(self) -> tuple[str, ...]:
         """All keys are let go of; returns which were held."""
+        self._pointed = None
         return self._held.clear()
 
     def begin(self, seed: int) -> None:
@@ -81,6 +88,8 @@ class Controls:
         """One action per seat, ``[P]``; None: not yet. ``only_with_key``: not as long as nobody holds a key."""
         keys = self._held.take(taps_only=self.spec.turn_based)
         chosen = [chosen_action(chords, keys) for chords in self.chords]
+        if self._pointed is not None and (people := np.flatnonzero(moment.acting[: self.people])).size:
+            chosen[people[0]], self._pointed = self._pointed, None
         if only_with_key and not self.spec.turn_based and all(action is None for action in chosen):
             return None
         actions = np.zeros(self.spec.players, np.int32)
@@ -131,6 +140,23 @@ def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tu
     for chord, action in _telling(chords):
         keys.setdefault(action, []).append(chord)
     return tuple(Command("", tuple(names), f"{whose}: {spec.actions.meanings[action]}") for action, names in keys.items())
+
+
+def action_words(spec: GameSpec, action: Sequence[int], acting: Sequence[bool], names: Sequence[str]) -> str:
+    """What was done last, for people: turn by turn by the one who moved, else by every person.
+
+    Args:
+      spec: of the game.
+      action: ``[P]``; empty: nothing yet.
+      acting: ``[P]`` who moved.
+      names: what the people are called, by seat.
+    """
+    assert isinstance(spec.actions, Discrete)
+    meant = [spec.actions.meanings[entry] for entry in action]
+    seats = [seat for seat, moves in enumerate(acting) if moves and (spec.turn_based or seat < len(names))] if meant else []
+    if spec.players == 1 or (len(seats) == 1 and not spec.turn_based):
+        return meant[seats[0]] if seats else "–"
+    return ", ".join(f"{names[seat] if seat < len(names) else f'seat {seat}'}: {meant[seat]}" for seat in seats) or "–"
 
 
 def control_words(spec: GameSpec, chords: Chords) -> list[tuple[str, str]]:

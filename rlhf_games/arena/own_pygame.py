@@ -70,7 +70,9 @@ def _stand_ins() -> list[tuple[ModuleType, str, Callable[..., Any]]]:
         pygame.mouse: ("set_visible", "set_pos", "set_cursor", "set_relative_mode"),
         pygame.time: ("set_timer",),
     }
-    found: list[tuple[ModuleType, str, Callable[..., Any]]] = [(where, name, _nothing) for where, names in nothing.items() for name in names]
+    found: list[tuple[ModuleType, str, Callable[..., Any]]] = [
+        (where, name, _nothing) for where, names in nothing.items() for name in names
+    ]
     return [
         *found,
         (pygame.display, "set_mode", _surface),

@@ -87,6 +87,22 @@ def marks(store: Store) -> list[Any]:
     return [answer.value for answer in store.answers().answers]
 
 
+@pytest.mark.parametrize("up", [False, True])
+def test_the_key_of_the_game_that_starts_takes_nothing_over(window: Window, store: Store, up: bool) -> None:
+    window.run(0.3)
+    assert window.coached.session.phase == "ready"
+    press(window.app, pygame.K_RIGHT, up=up)
+    window.run(0.6)
+    assert window.coached.session.phase == "playing"
+    assert window.coached.session.driver == "agent"
+    assert marks(store) == []
+    pygame.event.post(pygame.Event(pygame.KEYUP, key=pygame.K_RIGHT, mod=0))
+    press(window.app, pygame.K_LEFT)
+    window.run(1.0)
+    [value] = marks(store)
+    assert isinstance(value, Takeover), "a key in the game takes over"
+
+
 def test_any_key_starts(window: Window) -> None:
     window.run(0.3)
     assert window.coached.session.phase == "ready"
