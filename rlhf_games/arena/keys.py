@@ -39,7 +39,7 @@ class Press(NamedTuple):
         """All that it can be known by, the most special first."""
         if self.key.startswith(PADS[1]):  # where nobody plays with it, the second gamepad does what the first one does
             return self.key, PADS[0] + self.key.removeprefix(PADS[1])
-        keypad = self.key[1:-1] if self.key[1:-1].isdigit() else ""
+        keypad = self.key[1:-1] if self.key.startswith("[") and self.key[1:-1].isdigit() else ""
         return tuple(name for name in (self.key, f"@{self.place or self.key}", keypad) if name)
 
     def among(self, known: Container[str]) -> str:

@@ -286,6 +286,13 @@ def test_keys_are_named_on_every_keyboard(keyboard: str, place: str, shift: bool
     pygame.quit()
 
 
+def test_all_names_of_a_key() -> None:
+    assert Press("[2]", True).names == ("[2]", "@[2]", "2"), "a digit of the keypad is a digit"
+    assert Press("f13", True).names == ("f13", "@f13")
+    assert Press("z", True, "z", place="y").names == ("z", "@y")
+    assert Press("pad2:a", True).names == ("pad2:a", "pad:a")
+
+
 def test_wasd_goes_by_place_and_plus_by_what_it_writes() -> None:
     chords = Keymap().seat(1, {"up": 2, "left": 1})
     assert Press("z", True, "z", place="w").among({key for chord in chords for key in chord}) == "@w", "a French keyboard"
