@@ -44,7 +44,7 @@ class Atari:
     def spec(self) -> GameSpec:
         """The game's description; made from data alone, no emulator is started."""
         options = self._options
-        meanings = tuple(joystick.ACTIONS[code] for code in self._codes)
+        meanings = joystick.meanings(self._codes, {} if options.full_action_space else self._card.get("moves"))
         colours = ("grey",) if options.grayscale else ("red", "green", "blue")
         ages = [f" {k} decisions ago" if k else " now" for k in reversed(range(options.frame_stack))]
         shape = (options.screen_size, options.screen_size, options.frame_stack * len(colours))
@@ -60,6 +60,7 @@ class Atari:
             options=dataclasses.asdict(options),
             keys=joystick.keys(meanings),
             buttons=joystick.buttons(meanings),
+            seats=tuple(self._card.get("seats", ())),
             idle_action=joystick.idle(meanings),  # two games have none that does nothing
             hides_score=_table("masks.toml").get(self._rom, {"hides": "nothing: this game has no mask, hide_score is refused"})["hides"],
             shows_end=_SHOWS_END,

@@ -32,6 +32,8 @@ _MEANINGS = {
     "connect_four": tuple(f"column {i}" for i in range(1, 8)),
     "tic_tac_toe": tuple(f"{row} {column}" for row in _ROWS for column in _COLUMNS),
 }
+_CELLS = {"connect_four": (tuple(range(7)),), "tic_tac_toe": tuple(tuple(range(row, row + 3)) for row in (0, 3, 6))}
+"""Actions by place on the board: a whole column, or a cell."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Board:
             keys={str(i + 1): i for i in range(len(meanings))},
             frame_shape=view.frame_shape(self.name),
             board_in_frame=view.board_place(self.name),
+            cells=_CELLS[self.name],
         )
 
     def init(self, key: jax.Array) -> State:

@@ -38,7 +38,7 @@ class PettingZooAtari:
     def spec(self) -> GameSpec:
         """The game's description; made from data alone, no emulator is started."""
         options = self._options
-        meanings = tuple(joystick.ACTIONS[code] for code in self._codes)
+        meanings = joystick.meanings(self._codes, {} if options.full_action_space else self._card.get("moves"))
         channels = tuple(f"grey {k} decisions ago" if k else "grey now" for k in reversed(range(options.frame_stack)))
         channels += ("seat",) if options.seat_plane else ()
         versions = "-".join(f"{package}-{importlib.metadata.version(package)}" for package in ("pettingzoo", "multi-agent-ale-py"))
@@ -54,6 +54,7 @@ class PettingZooAtari:
             options=dataclasses.asdict(options),
             keys=joystick.keys(meanings),
             buttons=joystick.buttons(meanings),
+            seats=tuple(self._card.get("seats", ())),
             idle_action=joystick.idle(meanings),  # two games have none that does nothing
             hides_score="nothing: this family has no masks",
             shows_end="the observation after an end starts a new episode: of its pictures only the newest is not black",

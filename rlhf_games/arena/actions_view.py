@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pygame import Rect
 
 from rlhf_games.arena import theme
+from rlhf_games.arena.keys import is_pad
 from rlhf_games.arena.pen import Pen, cap
 from rlhf_games.arena.pick import DIGITS
 
@@ -37,7 +38,7 @@ def keys_of(chords: Mapping[frozenset[str], int], count: int) -> tuple[tuple[str
     """For each action the keys of its shortest chord on the keyboard."""
     found: list[tuple[str, ...]] = [()] * count
     for chord, action in chords.items():
-        if any(key.startswith("pad:") for key in chord) or action >= count:
+        if any(is_pad(key) for key in chord) or action >= count:
             continue
         if not found[action] or len(chord) < len(found[action]):
             found[action] = tuple(sorted(chord, key=lambda key: (len(key) > 1, key)))

@@ -79,7 +79,7 @@ class AdviseView(SessionView[AdviseSession]):
     def press(self, press: Press, command: str | None) -> Next:
         """A key of the game, or a command."""
         if command == "digit":
-            self.session.answer(DIGITS.index(press.key if press.key in DIGITS else press.text))
+            self.session.answer(DIGITS.index(press.among(DIGITS) or press.text))
         elif command is not None:
             return self.click(command)
         else:

@@ -22,9 +22,10 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.display import open_display
 from rlhf_games.arena.help import draw_help
-from rlhf_games.arena.input import Click, Drag, Input, Translator
+from rlhf_games.arena.input import Click, Drag, Input, Text, Translator
 from rlhf_games.arena.keys import Press, find
-from rlhf_games.arena.view import Draggable, Next, View
+from rlhf_games.arena.own_pygame import disown, own
+from rlhf_games.arena.view import Draggable, Next, View, Writable
 from rlhf_games.arena.work import drawing_first
 
 FRAMES_PER_SECOND = 60.0
@@ -40,6 +41,7 @@ class App:
 
     def __init__(self, view: View, now: Callable[[], float] = time.monotonic, size: tuple[int, int] = theme.DESIGN_SIZE) -> None:
         open_display()
+        own()
         pygame.font.init()
         surface = pygame.display.set_mode(size, pygame.RESIZABLE)
         self.view: View | None = view
@@ -53,6 +55,8 @@ class App:
         self._grabbed: tuple[str, Click] | None = None
         """What the mouse has gone down on, where that can be dragged."""
         self._dragging = False
+        self._pressed: object = None
+        """Whom the last key went to (itself: the help), until one comes up: the text that it writes is for nobody else."""
 
     def run(self) -> None:
         """Until the window is closed. Between frames it sleeps; input is taken the moment it comes."""
@@ -107,6 +111,7 @@ class App:
         views, self.view = [*([self.view] if self.view is not None else []), *reversed(self._behind)], None
         self._behind = []
         pygame.display.quit()
+        disown()
         for view in views:
             view.close()
         for thread in self._leaving:
@@ -114,7 +119,11 @@ class App:
 
     def _react(self, view: View, entry: Input) -> Next:
         if isinstance(entry, Press):
+            self._pressed = None if not entry.down else self if self.helping else view
             return self._press(view, entry)
+        if isinstance(entry, Text):
+            self._write(view, entry)
+            return None
         if isinstance(entry, Click):
             return self._click(view, entry)
         if isinstance(entry, Drag):
@@ -136,12 +145,21 @@ class App:
             self._help(view, False)
             return None
         command = find(view.commands, press)
-        if press.key in _BACK:
+        if press.among(_BACK):
             return view.back()
-        if command is None and (press.key in _HELP or press.text == "?"):
+        if command is None and (press.among(_HELP) or (press.text == "?" and not isinstance(view, Writable))):
             self._help(view, True)
             return None
         return view.press(press, command)
+
+    def _write(self, view: View, text: Text) -> None:
+        """Text for a view that takes any; none of a key that led to it from another view, or that ended the help."""
+        if self.helping or not isinstance(view, Writable) or self._pressed not in (None, view):
+            return
+        if text.done:
+            view.write(text.text)
+        else:
+            view.compose(text.text)
 
     def _click(self, view: View, click: Click) -> Next:
         if self.helping:

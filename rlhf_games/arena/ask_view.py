@@ -105,7 +105,7 @@ class AskView(SessionView[AskSession]):
         """A key of the game while an action is asked for, or a command."""
         session = self.session
         if command == "digit":
-            session.pick(DIGITS.index(press.key if press.key in DIGITS else press.text))
+            session.pick(DIGITS.index(press.among(DIGITS) or press.text))
         elif command is not None:
             return self.click(command)
         elif session.choosing:

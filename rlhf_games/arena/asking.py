@@ -224,10 +224,12 @@ class AskSession(Browser):
             self.notice = f"Taught: “{self._meaning(action)}” at decision {self.t}."
 
     def mark(self, good: bool) -> None:
-        """What was done here is good, or bad."""
+        """What was done here is good, or bad; while the episode plays: what was seen just now."""
         if self.decision:
-            self._tell(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat))
-            self.notice = f"Decision {self.t} is marked {'good' if good else 'bad'}."
+            speed = 0.0 if self.head.paused else self.head.speed
+            self._tell(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat, speed))
+            what = "Decision" if self.head.paused else "What was seen before decision"
+            self.notice = f"{what} {self.t} is marked {'good' if good else 'bad'}."
 
     def undo(self) -> None:
         """Takes back the newest mark or lesson of this session, and goes to where it was."""

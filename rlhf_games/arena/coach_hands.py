@@ -55,9 +55,9 @@ class Hands:
         if running:
             self.touch(take=bool(self._held.held))
 
-    def press(self, press: Press) -> bool:
-        """A key went down or up; returns whether that matters."""
-        return press.key in self.vocabulary and self._held.press(press.key, press.down)
+    def press(self, press: Press) -> str:
+        """A key went down or up; returns by which name that matters, empty where it does not."""
+        return self._held.take_note(press, self.vocabulary)
 
     def touch(self, *, take: bool) -> None:
         """The hands moved just now; ``take``: they take the game over."""
@@ -68,6 +68,10 @@ class Hands:
         """All keys are let go of."""
         for key in self._held.clear():
             self.log.note(key, False)
+
+    def let_drop(self) -> None:
+        """What went down before the game ran does not take over."""
+        self._held.clear()
 
     @property
     def rested(self) -> bool:

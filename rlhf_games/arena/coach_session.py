@@ -87,6 +87,8 @@ class CoachSession:
         self.ended = False
         self.action: tuple[int, ...] = ()
         """The last decision, one action per seat."""
+        self.acted: tuple[bool, ...] = ()
+        """Who decided it, by seat."""
         self.hands = Hands(self.spec, keymap or Keymap(), hand_back, now)
         self._clock = StepClock(self.spec.decisions_per_second, now)
         self._screen = Screening(now)
@@ -95,7 +97,8 @@ class CoachSession:
         """The next episode waits for the person."""
         self._job: Future[Moment] | None = None
         self._thought: Future[Proposal] | None = None
-        self._next_at = 0.0
+        self._over_from = 0.0
+        """When the last decision of an episode had been seen."""
         self._notice, self._notice_until = "", 0.0
         self._closed = False
         self._begin()
@@ -103,8 +106,9 @@ class CoachSession:
     # What the person does
 
     def start(self) -> None:
-        """Begins a new episode that waits for it."""
+        """Begins a new episode that waits for it, with the agent at the controls, whatever key is down."""
         if self.phase == "ready":
+            self.hands.let_drop()
             self._go_on()
 
     def evaluate(self, value: float, key: str = "") -> bool:
@@ -113,7 +117,9 @@ class CoachSession:
             return False
         if key:
             self.hands.log.note(key, True)
-        self._tell(self.decisions - 1, Evaluation(value, SEAT), self._shown_at)
+        speed = 0.0 if self.phase == "paused" else self.speed
+        since_end = max(0.0, self._now() - self._over_from) if self.phase == "over" else None
+        self._tell(self.decisions - 1, Evaluation(value, SEAT, speed, since_end), self._shown_at)
         return True
 
     def undo(self) -> None:
@@ -121,13 +127,15 @@ class CoachSession:
         self.log.undo()
 
     def press(self, press: Press) -> None:
-        """A control key went down: the person takes over; or up."""
-        if not self.hands.press(press):
-            return
-        if press.down:
+        """A control key went down: the person takes over (where the episode waits, it begins instead); or up."""
+        if self.phase == "ready" and press.down:
             self.start()
+            return
+        name = self.hands.press(press)
+        if not name:
+            return
         if self.phase in ("playing", "paused", "over"):
-            self.hands.log.note(press.key, press.down)
+            self.hands.log.note(name, press.down)
         self.hands.touch(take=press.down and self.phase in ("playing", "paused"))
 
     def pause(self) -> None:
@@ -188,7 +196,7 @@ class CoachSession:
             if self.hands.rested:
                 self._let_go()
             self._play()
-        elif self.phase == "over" and self._now() >= self._next_at:
+        elif self.phase == "over" and self._now() >= self._over_from + _OVER_SECONDS:
             self._begin()
 
     @property
@@ -267,7 +275,8 @@ class CoachSession:
         self._submit(choice.action)
 
     def _submit(self, action: NDArray[Any]) -> None:
-        self.action = tuple(int(entry) for entry in action)
+        assert self._screen.moment is not None
+        self.action, self.acted = tuple(action.tolist()), tuple(self._screen.moment.acting.tolist())
         self._job = self._worker.submit(lambda: self._game.step(action))
         self._think()
 
@@ -299,7 +308,7 @@ class CoachSession:
         """A new episode; the last one must be kept."""
         seed = self._seeds()
         self.phase, self.name = "opening", uuid.uuid4().hex
-        self.decisions, self.ended, self.action = 0, False, ()
+        self.decisions, self.ended, self.action, self.acted = 0, False, (), ()
         self.hands.begin()
         self._takeovers.begin()
         self._job = self._worker.submit(lambda: self._game.begin(seed))
@@ -307,7 +316,7 @@ class CoachSession:
 
     def _over(self) -> None:
         self._keep()
-        self._next_at = self._now() + _OVER_SECONDS
+        self._over_from = self._now()
         self._stop("over")
 
     def _keep(self) -> None:

@@ -10,10 +10,11 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
+from rlhf_games.arena.coach_hands import SEAT
 from rlhf_games.arena.coach_log import MILD, STRONG
 from rlhf_games.arena.coach_ribbon import Ribbon, paint_ribbon
 from rlhf_games.arena.coach_session import CoachSession
-from rlhf_games.arena.controls import control_words, game_commands
+from rlhf_games.arena.controls import action_words, control_words, game_commands
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -21,14 +22,13 @@ from rlhf_games.arena.pen import Pen, key_for
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
 from rlhf_games.arena.view import Next, View
-from rlhf_games.core.spaces import Discrete
 from rlhf_games.replay.replay import Replay
 
 COMMANDS = (
     Command("praise", ("+", "=", "[+]", "pad:y"), "that was good"),
-    Command("strong_praise", ("shift+=", "shift++", "shift+[+]", "shift+pad:y"), "that was very good"),
+    Command("strong_praise", ("page up", "[*]", "shift+pad:y"), "that was very good"),
     Command("scold", ("-", "[-]", "pad:x"), "that was bad"),
-    Command("strong_scold", ("shift+-", "shift+_", "shift+[-]", "shift+pad:x"), "that was very bad"),
+    Command("strong_scold", ("page down", "[/]", "shift+pad:x"), "that was very bad"),
     Command("undo", ("backspace", "pad:b"), "take the last mark or takeover back"),
     Command("pause", ("p", "pad:start"), "pause, go on"),
     Command("restart", ("r",), "another episode"),
@@ -80,15 +80,16 @@ class CoachView(SessionView[CoachSession]):
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
-        """A key of the game, or a command; any key begins."""
-        if command in VALUES:
-            self.session.evaluate(VALUES[command], press.key)
-        elif command is not None:
-            return self.click(command)
-        else:
-            self.session.press(press)
-            if press.down:
+        """A key of the game, or a command; any key begins. A key of the game is never a command."""
+        if command is None or press.among(self.session.hands.vocabulary):
+            if press.down and self.session.phase == "ready":
                 self.session.start()
+            else:
+                self.session.press(press)
+        elif command in VALUES:
+            self.session.evaluate(VALUES[command], press.key)
+        else:
+            return self.click(command)
         return None
 
     def click(self, command: str) -> Next:
@@ -140,7 +141,7 @@ class CoachView(SessionView[CoachSession]):
         driver = (panel.x, panel.y, panel.w, canvas.px(116))
         canvas.part("driver", Rect(driver), session.driver, self._paint_driver)
         below = Rect(panel.x, panel.y + driver[3] + gap, panel.w, panel.h - driver[3] - gap)
-        canvas.part("panel", below, (session.policy, session.speed, session.action), self._paint_panel)
+        canvas.part("panel", below, (session.policy, session.speed, session.action, session.acted), self._paint_panel)
         words = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.AMBER, "center", pen.area.w))
         names = [("praise", "good"), ("scold", "bad"), ("strong_praise", "very good"), ("strong_scold", "very bad")]
@@ -203,8 +204,9 @@ class CoachView(SessionView[CoachSession]):
         x, y, width = pen.px(22), pen.px(18), pen.area.w - pen.px(44)
         y = fact(pen, x, y, width, "POLICY", session.policy)
         y = fact(pen, x, y, width, "SPEED", f"×{session.speed:g}")
-        assert isinstance(spec.actions, Discrete)
-        last = spec.actions.meanings[session.action[0]] if session.action else "–"
-        y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 else "LAST ACTION OF SEAT 0", last)
+        last = action_words(spec, session.action, session.acted, ["seat 0"])
+        y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 or spec.turn_based else "LAST ACTION OF SEAT 0", last)
+        if spec.seats:
+            y = fact(pen, x, y, width, "THE AGENT YOU COACH PLAYS", spec.seats[SEAT])
         pen.text((x, y), "HOLD TO TAKE OVER", "label", theme.MUTED)
         key_table(pen, x, y + pen.px(38), width, control_words(spec, session.hands.chords))

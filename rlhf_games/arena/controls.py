@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.arena.keys import Command, HeldKeys, Keymap, Press, chosen_action
+from rlhf_games.arena.keys import PADS, Command, HeldKeys, Keymap, Press, chosen_action, is_pad
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.core.streams import Stream, generator
@@ -34,7 +34,8 @@ class KeyLog:
 
     def note(self, key: str, down: bool) -> None:
         """A key went down or up now."""
-        self.events.append((round(self._played + (0.0 if self._since is None else self._now() - self._since), 4), key, down))
+        at = self._played + (0.0 if self._since is None else self._now() - self._since)
+        self.events.append((round(at, 4), key.removeprefix("@"), down))
 
     def run(self, running: bool) -> None:
         """The game runs from now on, or stands still."""
@@ -56,19 +57,26 @@ class Controls:
         self.refusal = ""
         """Why the last key brought no action."""
         self._held = HeldKeys()
+        self._pointed: int | None = None
+        """The action that was pointed at with the mouse since the last decision."""
         self._rng = generator(Stream.EMPTY_SEATS, 0)
 
     @property
     def waiting(self) -> bool:
-        """Whether a key went down since the last decision."""
-        return self._held.waiting
+        """Whether a key went down, or something was pointed at, since the last decision."""
+        return self._held.waiting or self._pointed is not None
 
-    def press(self, press: Press) -> bool:
-        """A key went down or up; returns whether that matters."""
-        return press.key in self.vocabulary and self._held.press(press.key, press.down)
+    def press(self, press: Press) -> str:
+        """A key went down or up; returns by which name that matters, empty where it does not."""
+        return self._held.take_note(press, self.vocabulary)
+
+    def point(self, action: int) -> None:
+        """Somebody points at what they do next: whoever is to move, of several people the first."""
+        self._pointed = action
 
     def clear(self) -> tuple[str, ...]:
         """All keys are let go of; returns which were held."""
+        self._pointed = None
         return self._held.clear()
 
     def begin(self, seed: int) -> None:
@@ -81,6 +89,8 @@ class Controls:
         """One action per seat, ``[P]``; None: not yet. ``only_with_key``: not as long as nobody holds a key."""
         keys = self._held.take(taps_only=self.spec.turn_based)
         chosen = [chosen_action(chords, keys) for chords in self.chords]
+        if self._pointed is not None and (people := np.flatnonzero(moment.acting[: self.people])).size:
+            chosen[people[0]], self._pointed = self._pointed, None
         if only_with_key and not self.spec.turn_based and all(action is None for action in chosen):
             return None
         actions = np.zeros(self.spec.players, np.int32)
@@ -108,13 +118,20 @@ class Controls:
 
 
 def seat_chords(seat: int, spec: GameSpec, keymap: Keymap) -> Chords:
-    """What the person in a seat presses; in seat 0 the gamepad too. Raises ``UserError`` where two people would need the same keys."""
+    """What the person in a seat presses, on the keyboard or on a gamepad of their own.
+
+    Raises:
+      UserError: two people would need the same keys.
+    """
     chords = keymap.seat(seat, spec.keys)
-    if seat == 0:
-        return chords | {frozenset(f"pad:{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
-    if not spec.turn_based and chords.keys() & keymap.seat(0, spec.keys).keys():
+    if seat and not spec.turn_based and _plain(chords) & _plain(keymap.seat(0, spec.keys)):
         raise UserError(f"{spec.name}: the second player needs keys of their own: name them in keys.toml under [seat1]")
-    return chords
+    return chords | {frozenset(f"{PADS[seat]}{part}" for part in chord.split("+")): action for chord, action in spec.buttons.items()}
+
+
+def _plain(chords: Chords) -> set[frozenset[str]]:
+    """Chords as they are on a US keyboard, where what is printed and the place are one."""
+    return {frozenset(key.removeprefix("@") for key in chord) for chord in chords}
 
 
 def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tuple[Command, ...]:
@@ -126,10 +143,27 @@ def game_commands(spec: GameSpec, chords: Chords, whose: str = "the game") -> tu
     return tuple(Command("", tuple(names), f"{whose}: {spec.actions.meanings[action]}") for action, names in keys.items())
 
 
+def action_words(spec: GameSpec, action: Sequence[int], acting: Sequence[bool], names: Sequence[str]) -> str:
+    """What was done last, for people: turn by turn by the one who moved, else by every person.
+
+    Args:
+      spec: of the game.
+      action: ``[P]``; empty: nothing yet.
+      acting: ``[P]`` who moved.
+      names: what the people are called, by seat.
+    """
+    assert isinstance(spec.actions, Discrete)
+    meant = [spec.actions.meanings[entry] for entry in action]
+    seats = [seat for seat, moves in enumerate(acting) if moves and (spec.turn_based or seat < len(names))] if meant else []
+    if spec.players == 1 or (len(seats) == 1 and not spec.turn_based):
+        return meant[seats[0]] if seats else "–"
+    return ", ".join(f"{names[seat] if seat < len(names) else f'seat {seat}'}: {meant[seat]}" for seat in seats) or "–"
+
+
 def control_words(spec: GameSpec, chords: Chords) -> list[tuple[str, str]]:
     """Keys of the keyboard and what they mean, for people: ``[("left", "left"), ("space", "fire")]``."""
     assert isinstance(spec.actions, Discrete)
-    return [(chord, spec.actions.meanings[action]) for chord, action in _telling(chords) if "pad:" not in chord]
+    return [(chord, spec.actions.meanings[action]) for chord, action in _telling(chords) if not is_pad(chord)]
 
 
 def _telling(chords: Chords) -> list[tuple[str, int]]:

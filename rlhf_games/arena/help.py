@@ -9,7 +9,7 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.keys import Command
+from rlhf_games.arena.keys import Command, is_pad
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.theme import Style
 from rlhf_games.arena.view import Playable, View
@@ -87,6 +87,6 @@ def _merged(commands: Sequence[Command]) -> tuple[Command, ...]:
 
 def key_names(command: Command) -> tuple[str, ...]:
     """Keys of the keyboard (of a long row the first and the last), then a button of the gamepad."""
-    typed = tuple(key for key in command.keys if "pad:" not in key)
-    pads = tuple(key for key in command.keys if "pad:" in key)
+    typed = tuple(key for key in command.keys if not is_pad(key))
+    pads = tuple(key for key in command.keys if is_pad(key))
     return (typed if len(typed) <= 3 else (typed[0], "…", typed[-1])) + pads[:1]

@@ -1,24 +1,22 @@
-"""From pygame's events to presses, clicks and changes of the window."""
+"""From pygame's events to presses, text, clicks and changes of the window."""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal, NamedTuple, TypeAlias
 
 import pygame
-from pygame._sdl2 import controller
 
 from rlhf_games.arena.keys import Press
+from rlhf_games.arena.pads import Pads
 
-_BUTTONS = (
-    "a", "b", "x", "y", "back", "guide", "start", "leftstick", "rightstick", "leftshoulder", "rightshoulder", "dpup", "dpdown", "dpleft",
-    "dpright",
-)  # fmt: skip
-"""SDL's names of game-controller buttons, in the order of its enumeration."""
-_STICK = {0: ("dpleft", "dpright"), 1: ("dpup", "dpdown")}
-"""The left stick stands in for the cross."""
-_PUSHED = 16_000
-"""Half of the stick's way."""
 _RENAMED = {"enter": "return", "left shift": "shift", "right shift": "shift"}
+_PLACES = {4 + number: letter for number, letter in enumerate("abcdefghijklmnopqrstuvwxyz1234567890")} | {
+    45: "-", 46: "=", 47: "[", 48: "]", 49: "\\", 51: ";", 52: "'", 53: "`", 54: ",", 55: ".", 56: "/",
+}  # fmt: skip
+"""What a US keyboard writes, by SDL's scancodes."""
+
+_DIGITS = frozenset("1234567890")
 
 
 class Click(NamedTuple):
@@ -35,74 +33,79 @@ class Drag(NamedTuple):
     done: bool
 
 
+class Text(NamedTuple):
+    """Text was typed, by whatever keys, dead keys or input method."""
+
+    text: str
+    done: bool
+    """False: an input method is still composing it, and takes the place of what it composed before."""
+
+
 Signal: TypeAlias = Literal["quit", "focus lost", "focus gained", "redraw"]
-Input: TypeAlias = Press | Click | Drag | Signal
+Input: TypeAlias = Press | Text | Click | Drag | Signal
 
 
 class Translator:
-    """Reads pygame's events; remembers which gamepads there are and where their sticks stand."""
+    """Reads pygame's events; remembers which keys are down, and the gamepads."""
 
     def __init__(self) -> None:
-        controller.init()
-        self._pads: dict[int, controller.Controller] = {}
-        self._stick: dict[tuple[int, int], str] = {}
-        self._down: set[tuple[int, int]] = set()
-        """Buttons that are down, by gamepad."""
+        self._pads = Pads()
+        self._down: dict[tuple[int, int], tuple[str, str]] = {}
+        """Name and place of each key that is down: it comes up by the same ones, though the layout may have changed."""
+        self._latin = True
+        """Whether the layout has Latin letters, as far as was seen."""
 
     def read(self, event: pygame.Event) -> list[Input]:
         """What an event means; an empty list for most."""
         kind = event.type
         if kind in (pygame.KEYDOWN, pygame.KEYUP):
             return self._key(event)
+        if kind in (pygame.TEXTINPUT, pygame.TEXTEDITING):
+            return [Text(event.text, kind == pygame.TEXTINPUT)]
         if kind == pygame.MOUSEBUTTONDOWN and event.button == 1:
             return [Click(tuple(event.pos), bool(pygame.key.get_mods() & pygame.KMOD_SHIFT))]
         if kind == pygame.MOUSEMOTION and event.buttons[0]:
             return [Drag(tuple(event.pos), False)]
         if kind == pygame.MOUSEBUTTONUP and event.button == 1:
             return [Drag(tuple(event.pos), True)]
-        if kind in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
-            return self._button(event)
-        if kind == pygame.CONTROLLERAXISMOTION and event.axis in _STICK:
-            return self._axis(event)
-        if kind == pygame.CONTROLLERDEVICEADDED:
-            self._pads[event.device_index] = controller.Controller(event.device_index)
-        if kind == pygame.CONTROLLERDEVICEREMOVED:
-            return self._unplugged(event.instance_id)
-        return list(_SIGNALS.get(kind, ()))
+        if kind == pygame.KEYMAPCHANGED:
+            self._latin = True
+        return [*self._pads.read(event), *_SIGNALS.get(kind, ())]
 
     def _key(self, event: pygame.Event) -> list[Input]:
-        name = pygame.key.name(event.key).lower()
-        text = event.unicode if event.type == pygame.KEYDOWN and event.unicode.isprintable() else ""
-        key = _RENAMED.get(name, name)
-        return [Press(key, event.type == pygame.KEYDOWN, text.strip().lower(), bool(event.mod & pygame.KMOD_SHIFT))] if key else []
+        scancode = getattr(event, "scancode", 0)
+        shift = bool(event.mod & pygame.KMOD_SHIFT)
+        if event.type == pygame.KEYUP:
+            key, place = self._down.pop((scancode, 0 if scancode else event.key), self._named(event.key, scancode))
+            return [Press(key, False, "", shift, place)] if key else []
+        text = event.unicode.strip().lower() if event.unicode.isprintable() else ""
+        key, place = self._named(event.key, scancode)
+        if place in _DIGITS and text in _DIGITS:
+            key, shift = text, False  # where digits are written with Shift, it says nothing more
+        self._down[scancode, 0 if scancode else event.key] = key, place
+        return [Press(key, True, text, shift, place)] if key else []
 
-    def _button(self, event: pygame.Event) -> list[Input]:
-        if not 0 <= event.button < len(_BUTTONS):
-            return []
-        down = event.type == pygame.CONTROLLERBUTTONDOWN
-        (self._down.add if down else self._down.discard)((event.instance_id, event.button))
-        return [Press(f"pad:{_BUTTONS[event.button]}", down, "", self._shift)]
+    def _named(self, keycode: int, scancode: int) -> tuple[str, str]:
+        """Name and place of a key.
 
-    @property
-    def _shift(self) -> bool:
-        """A shoulder button is down."""
-        return any(_BUTTONS[button].endswith("shoulder") for _, button in self._down)
+        It is named by what is printed on it. Where that is no Latin letter, it is named by its place: so are all letters of such a layout.
+        A key of the upper row is a digit on every layout.
+        """
+        place = _PLACES.get(scancode, "")
+        name = pygame.key.name(keycode).lower()
+        if not place:
+            return _RENAMED.get(name, name), ""
+        sign = name or (chr(keycode) if 127 < keycode < 0x110000 else "")  # empty: a dead key
+        if place.isalpha() and sign.isalpha():
+            self._latin = _is_latin(sign)
+        foreign = sign.isalpha() and not _is_latin(sign)
+        if foreign or (place.isalpha() and not (sign and self._latin)) or (place in _DIGITS and sign not in _DIGITS):
+            return place, place
+        return sign, place
 
-    def _unplugged(self, pad: int) -> list[Input]:
-        """A gamepad that is gone holds nothing any more."""
-        names = [_BUTTONS[button] for its, button in self._down if its == pad]
-        names += [name for (its, _), name in self._stick.items() if its == pad]
-        self._down = {place for place in self._down if place[0] != pad}
-        self._stick = {place: name for place, name in self._stick.items() if place[0] != pad}
-        return [Press(f"pad:{name}", False) for name in names if name]
 
-    def _axis(self, event: pygame.Event) -> list[Input]:
-        place = (event.instance_id, event.axis)
-        pushed = "" if abs(event.value) < _PUSHED else _STICK[event.axis][event.value > 0]
-        before, self._stick[place] = self._stick.get(place, ""), pushed
-        if pushed == before:
-            return []
-        return [Press(f"pad:{name}", down, "", self._shift) for name, down in ((before, False), (pushed, True)) if name]
+def _is_latin(letter: str) -> bool:
+    return len(letter) > 1 or unicodedata.name(letter, "").startswith("LATIN")
 
 
 _SIGNALS: dict[int, tuple[Signal, ...]] = {

@@ -1,12 +1,13 @@
 """Which key does what: commands of a view, the player's chords, and a person's own choice of keys. Knows no pygame.
 
-A key is named as pygame names it (``"left"``, ``"space"``, ``"a"``, ``"["``), a gamepad button is ``"pad:"`` and SDL's name
-(``"pad:dpleft"``), a command may ask for ``"shift+left"``.
+A key is named by what is printed on it, as pygame names it (``"left"``, ``"space"``, ``"a"``, ``"["``); ``"@w"`` is the key at the
+place where a US keyboard has W, whatever is printed there. A gamepad button is ``"pad:"`` and SDL's name (``"pad:dpleft"``), of the
+second gamepad ``"pad2:"``; a command may ask for ``"shift+left"``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,11 @@ from typing import Any, NamedTuple
 from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.core.parse import parse_toml
 
-SECOND_PLAYER = {"up": "w", "left": "a", "down": "s", "right": "d", "space": "f"}
-"""What the second player at one keyboard presses in place of the first one's keys."""
+SECOND_PLAYER = {"up": "@w", "left": "@a", "down": "@s", "right": "@d", "space": "@f"}
+"""What the second player at one keyboard presses in place of the first one's keys: a cross, so it goes by place."""
+_CROSS = frozenset("wasd")
+PADS = ("pad:", "pad2:")
+"""What names of gamepad buttons begin with, by player."""
 
 
 class Press(NamedTuple):
@@ -27,6 +31,20 @@ class Press(NamedTuple):
     text: str = ""
     """What the key writes on this keyboard, if anything; finds ``[`` and ``?`` on every layout."""
     shift: bool = False
+    place: str = ""
+    """Name of the key that a US keyboard has at this place, where it is one that writes; empty for all others."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it can be known by, the most special first."""
+        if self.key.startswith(PADS[1]):  # where nobody plays with it, the second gamepad does what the first one does
+            return self.key, PADS[0] + self.key.removeprefix(PADS[1])
+        keypad = self.key[1:-1] if self.key.startswith("[") and self.key[1:-1].isdigit() else ""
+        return tuple(name for name in (self.key, f"@{self.place or self.key}", keypad) if name)
+
+    def among(self, known: Container[str]) -> str:
+        """By which of the known names it goes; empty: by none."""
+        return next((name for name in self.names if name in known), "")
 
 
 class Command(NamedTuple):
@@ -87,7 +105,7 @@ class Keymap:
 
         Keys that are ``taken`` (by the game) are left out, and a key that the person gave to a command is no other's any more.
         """
-        chosen, busy = self.views.get(view, {}), frozenset(taken)
+        chosen, busy = self.views.get(view, {}), frozenset(name for key in taken for name in _taken(key))
         wanted = busy.union(*chosen.values())
 
         def keys(command: Command) -> tuple[str, ...]:
@@ -97,8 +115,12 @@ class Keymap:
         return tuple(command._replace(keys=keys(command)) for command in defaults)
 
     def seat(self, seat: int, keys: Mapping[str, int]) -> dict[frozenset[str], int]:
-        """The chords of one seat: the game's own keys, with this person's (or the second player's) in their place."""
-        swap = {**(SECOND_PLAYER if seat == 1 else {}), **self.seats.get(seat, {})}
+        """The chords of one seat: the game's own keys, with this person's (or the second player's) in their place.
+
+        Where a game is steered with W A S D, these are the keys at their places.
+        """
+        cross = {key: f"@{key}" for key in _CROSS} if {part for chord in keys for part in chord.split("+")} >= _CROSS else {}
+        swap = {**cross, **(SECOND_PLAYER if seat == 1 else {}), **self.seats.get(seat, {})}
         return {frozenset(swap.get(key, key) for key in chord.split("+")): action for chord, action in keys.items()}
 
 
@@ -115,10 +137,24 @@ def _keys(path: Path, section: str, name: str, value: Any, known: Iterable[str])
     return tuple(_text(path, section, name, key) for key in (value if isinstance(value, list) else [value]))
 
 
+def is_pad(key: str) -> bool:
+    """Whether a key (or a chord, or one with ``shift+``) is a gamepad's."""
+    return key.removeprefix("shift+").startswith(PADS)
+
+
+def _taken(key: str) -> tuple[str, ...]:
+    """What no command may go by where a game needs a key."""
+    plain = key.removeprefix("@")
+    return key, plain, f"[{plain}]" if plain.isdigit() else plain
+
+
 def find(commands: Iterable[Command], press: Press) -> str | None:
-    """The command that a key means; with Shift held, ``shift+key`` goes before ``key``."""
-    plain = [name for name in (press.text, press.key) if name]
-    for form in [f"shift+{name}" for name in plain if press.shift] + plain:
+    """The command that a key means; with Shift held, ``shift+key`` goes before what the key writes, and that before the key.
+
+    Shift that is needed to write a sign (``+`` on a US keyboard) does not count as held with it.
+    """
+    shifted = [f"shift+{name}" for name in press.names] if press.shift else []
+    for form in shifted + [press.text] * bool(press.text) + list(press.names):
         for command in commands:
             if form in command.keys:
                 return command.name
@@ -147,6 +183,11 @@ class HeldKeys:
         self._count += 1
         self._held[key] = self._tapped[key] = self._count
         return True
+
+    def take_note(self, press: Press, known: Container[str]) -> str:
+        """The same for a press of one of the known keys; returns by which name it changed anything, empty where it did not."""
+        name = press.among(known)
+        return name if name and self.press(name, press.down) else ""
 
     def clear(self) -> tuple[str, ...]:
         """Lets go of everything, as when the window loses the keyboard; returns what was held."""

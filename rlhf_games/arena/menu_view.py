@@ -90,7 +90,8 @@ class MenuView:
         if command is not None:
             return self.click(command)
         if press.down and (press.text or press.key == "space") and len(self._search) < 40:
-            self._search, self._marked = self._search + (press.text or " "), 0
+            letter = press.text if press.text.isascii() else press.key  # on a keyboard without Latin letters: by their places
+            self._search, self._marked = self._search + (letter or " "), 0
         return None
 
     def click(self, command: str) -> Next:

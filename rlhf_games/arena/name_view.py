@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable
 
 from pygame import Rect
@@ -32,6 +33,8 @@ class NameView:
         self.name = name
         self._fresh = True
         """The first letter replaces what stood there to begin with."""
+        self.composed = ""
+        """What an input method is composing."""
         self._then = then
         self._views: list[View] | None = None
         self._problem = ""
@@ -42,14 +45,20 @@ class NameView:
         return False
 
     def press(self, press: Press, command: str | None) -> Next:
-        """A letter of the name, or a command."""
-        if command is not None:
-            return self.click(command)
-        letter = press.text or (" " if press.key == "space" else "")
-        if press.down and letter and len(self.name) < _LONGEST:
-            self.name = ("" if self._fresh else self.name) + (letter.upper() if press.shift else letter)
-            self._fresh, self._problem = False, ""
-        return None
+        """A command; letters come as text."""
+        return None if command is None else self.click(command)
+
+    def write(self, text: str) -> None:
+        """Letters of the name."""
+        self.composed = ""
+        letters = "".join(letter for letter in text if letter.isprintable())
+        if letters:
+            name = unicodedata.normalize("NFC", ("" if self._fresh else self.name) + letters)
+            self.name, self._fresh, self._problem = name[:_LONGEST], False, ""
+
+    def compose(self, text: str) -> None:
+        """What an input method is composing: shown after the name, but not a part of it yet."""
+        self.composed = text
 
     def click(self, command: str) -> Next:
         """A command by its name."""
@@ -87,7 +96,7 @@ class NameView:
         areas = frame_areas(canvas)
         canvas.part("heading", areas.heading, "", self._paint_heading)
         field = Rect(areas.stage.x, areas.stage.y, areas.stage.w, canvas.px(84))
-        canvas.part("field", field, self.name, self._paint_field)
+        canvas.part("field", field, (self.name, self.composed), self._paint_field)
         problem = self._problem
         canvas.part(
             "status", areas.status, problem, lambda pen: pen.text(pen.area.center, problem, "body", theme.AMBER, "center", pen.area.w)
@@ -101,4 +110,7 @@ class NameView:
 
     def _paint_field(self, pen: Pen) -> None:
         pen.box(pen.area, theme.RAISED, theme.BLUE)
-        pen.text((pen.px(22), pen.area.centery), f"{self.name}▏", "title", anchor="midleft", width=pen.area.w - pen.px(44))
+        x, y, room = pen.px(22), pen.area.centery, pen.area.w - pen.px(44)
+        said = pen.text((x, y), self.name, "title", anchor="midleft", width=room) if self.name else Rect(x, y, 0, 0)
+        composed = pen.text((said.right, y), self.composed, "title", theme.MUTED, "midleft", max(1, x + room - said.right))
+        pen.text((composed.right if self.composed else said.right, y), "▏", "title", anchor="midleft")

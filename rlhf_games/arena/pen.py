@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pygame import Rect
 
 from rlhf_games.arena import theme
-from rlhf_games.arena.keys import Command
+from rlhf_games.arena.keys import Command, is_pad
 from rlhf_games.arena.text import Fonts
 from rlhf_games.arena.theme import Colour, Style
 
@@ -36,9 +36,12 @@ def cap(key: str) -> str:
     modifier, plain = ("shift", key[6:]) if key.startswith("shift+") else ("", key)
     if "+" in plain[1:-1] and not plain.startswith("["):
         return " ".join(cap(part) for part in plain.split("+"))
-    if plain.startswith("pad:"):
-        button = _CAPS.get(plain[4:], plain[4:].capitalize())
-        return f"pad L1+{button}" if modifier == "shift" else f"pad {button}"
+    if is_pad(plain):
+        pad, button = plain.split(":", 1)
+        button = _CAPS.get(button, button.capitalize())
+        pad = pad.replace("pad2", "pad 2")
+        return f"{pad} L1+{button}" if modifier == "shift" else f"{pad} {button}"
+    plain = plain.removeprefix("@")
     name = _CAPS.get(plain, plain.upper() if len(plain) == 1 or (plain[:1] == "f" and plain[1:].isdigit()) else plain.capitalize())
     return f"⇧ {name}" if modifier == "shift" else name
 

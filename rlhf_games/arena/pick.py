@@ -23,10 +23,11 @@ class Pick:
     def press(self, press: Press, chords: Mapping[frozenset[str], int]) -> int | None:
         """A key; returns the action once it is meant."""
         keys = frozenset[str]().union(*chords)
-        if press.key in keys:
-            self._held.press(press.key, press.down)
+        if name := press.among(keys):
+            self._held.press(name, press.down)
             return None if press.down else self._taken(chords)
-        return DIGITS.index(press.key) if press.down and press.key in DIGITS else None
+        digit = press.among(DIGITS)
+        return DIGITS.index(digit) if press.down and digit else None
 
     def _taken(self, chords: Mapping[frozenset[str], int]) -> int | None:
         if not self._held.waiting:

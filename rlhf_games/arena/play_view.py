@@ -9,7 +9,7 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.controls import RANDOM, control_words, game_commands
+from rlhf_games.arena.controls import RANDOM, action_words, control_words, game_commands
 from rlhf_games.arena.figures import figure
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
@@ -18,8 +18,9 @@ from rlhf_games.arena.pen import Pen, key_for
 from rlhf_games.arena.playing import PlaySession
 from rlhf_games.arena.rating import SCALE
 from rlhf_games.arena.session_view import SessionView
-from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
+from rlhf_games.arena.stage import CELL, fact, key_table, notice, running_picture, shared_table, still_picture
 from rlhf_games.arena.view import Next
+from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Discrete
 
 COMMANDS = (
@@ -31,9 +32,14 @@ COMMANDS = (
     Command("wait", ("tab",), "the game waits for keys, or runs"),
     Command("keep", ("return", "pad:y"), "keep the stopped episode"),
     Command("discard", ("backspace", "pad:x"), "throw it away"),
-    *(Command(f"rate {grade}", (str(grade), f"[{grade}]"), f"keep it, rated {grade}: {word}") for grade, word in SCALE.items()),
+    *(
+        Command(f"rate {grade}", (str(grade), f"[{grade}]", f"f{grade + 4}"), f"keep it, rated {grade}: {word}")
+        for grade, word in SCALE.items()
+    ),
 )
 _TURNS = 12
+PEOPLE = ("first player", "second player")
+"""What people are called, by seat."""
 
 
 class PlayView(SessionView[PlaySession]):
@@ -61,17 +67,14 @@ class PlayView(SessionView[PlaySession]):
 
     @property
     def commands(self) -> Sequence[Command]:
-        """Keys of the game belong to the game; only ratings are given when nobody plays."""
-        over = self.session.phase in ("over", "failed")
-        playing, rating = (tuple(command for command in COMMANDS if command.name.startswith("rate") == rates) for rates in (False, True))
-        keys = self.session.game_keys
-        return *self._keymap.commands("play", playing, keys), *self._keymap.commands("play", rating, () if over else keys)
+        """Keys of the game belong to the game, after its end too: who goes on typing says nothing."""
+        return self._keymap.commands("play", COMMANDS, self.session.game_keys)
 
     @property
     def game_keys(self) -> Sequence[Command]:
         """What every person's keys do in the game."""
         spec, people = self.session.spec, range(self.session.people)
-        names = ("the game",) if len(people) == 1 else ("first player", "second player")
+        names = ("the game",) if len(people) == 1 else PEOPLE
         return () if spec is None else [line for seat in people for line in game_commands(spec, self.session.chords(seat), names[seat])]
 
     @property
@@ -82,8 +85,8 @@ class PlayView(SessionView[PlaySession]):
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
-        """A key of the game, or a command."""
-        if command is not None:
+        """A key of the game, or a command; never both."""
+        if command is not None and not press.among(self.session.game_keys):
             return self.click(command)
         self.session.press(press)
         return None
@@ -94,6 +97,8 @@ class PlayView(SessionView[PlaySession]):
         name = command.removeprefix("shift+")
         if name.startswith("rate "):
             session.rate(int(name.split()[1]))
+        if name.startswith(CELL):
+            session.point(int(name.removeprefix(CELL)))
         match name:
             case "pause":
                 self._leaving = False
@@ -151,7 +156,15 @@ class PlayView(SessionView[PlaySession]):
         stage = Rect(areas.stage.x, areas.stage.y, areas.stage.w - side - canvas.px(24), areas.stage.h)
         self._draw_stage(canvas, stage)
         panel = Rect(stage.right + canvas.px(24), stage.y, side, stage.h)
-        state = (session.phase, session.speed, session.wait_for_key, session.my_turn, session.returns.tolist(), session.action)
+        state = (
+            session.phase,
+            session.speed,
+            session.wait_for_key,
+            session.my_turn,
+            session.returns.tolist(),
+            session.action,
+            session.acted,
+        )
         canvas.part("panel", panel, str(state), self._paint_panel)
         leaving = "Esc once more keeps this episode and leaves." if self._leaving and session.phase == "over" else ""
         words = session.problem or session.notice or leaving
@@ -188,7 +201,7 @@ class PlayView(SessionView[PlaySession]):
         session = self.session
         picture = session.picture()
         assert picture is not None
-        running_picture(canvas, rect, picture, (session.episode, session.decisions, session.frame), self._still)
+        running_picture(canvas, rect, picture, (session.episode, session.decisions, session.frame), self._still, session.spec)
 
     def _paint_waiting(self, pen: Pen, turn: float) -> None:
         pen.box(pen.area)
@@ -246,7 +259,8 @@ class PlayView(SessionView[PlaySession]):
         pen.box(pen.area)
         x, y, width = pen.px(22), pen.px(20), pen.area.w - pen.px(44)
         pen.text((x, y), "SCORE", "label", theme.MUTED)
-        pen.text((x, y + pen.px(22)), " : ".join(figure(score, "g") for score in session.returns), "huge", width=width)
+        scores = " : ".join(figure(score, "g") for score in session.returns)
+        pen.text((x, y + pen.px(22)), scores, "huge" if pen.text_width(scores, "huge") <= width else "title", width=width)
         y += pen.px(104)
         mode = "waits for your keys" if session.wait_for_key else "runs by itself"
         if spec is not None and spec.turn_based:
@@ -254,22 +268,38 @@ class PlayView(SessionView[PlaySession]):
         y = fact(pen, x, y, width, "SPEED", f"×{session.speed:g} · {mode}")
         if spec is None or not isinstance(spec.actions, Discrete):
             return
-        y = fact(pen, x, y, width, "LAST ACTION", spec.actions.meanings[session.action[0]] if session.action else "–")
-        for seat in range(spec.players):
-            y = self._paint_seat(pen, x, y, width, seat)
+        names = ("you",) if session.people == 1 else ("first", "second")
+        y = fact(pen, x, y, width, "LAST ACTION", action_words(spec, session.action, session.acted, names))
+        others = list(range(session.people, spec.players))
+        if others:
+            label = f"SEAT{'S' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+            y = fact(pen, x, y, width, label, f"play{'' if len(others) > 1 else 's'} at {RANDOM}")
+        for seat in range(session.people):
+            who = session.annotator if session.people == 1 else PEOPLE[seat]
+            pen.text(
+                (x, y),
+                ("YOU PLAY" if spec.seats else "KEYS") if spec.players == 1 else f"SEAT {seat} · {who}",
+                "label",
+                theme.MUTED,
+                width=width,
+            )
+            y += pen.px(24)
+            if words := spec.seats[seat] if spec.seats else "or click the board" if spec.cells and seat == session.people - 1 else "":
+                pen.text((x, y), words, "small", width=width)
+                y += pen.px(26)
+        self._paint_keys(pen, Rect(x, y, width, pen.area.h - y - pen.px(12)), spec)
 
-    def _paint_seat(self, pen: Pen, x: int, y: int, width: int, seat: int) -> int:
-        session, spec = self.session, self.session.spec
-        assert spec is not None
-        label = f"SEAT {seat}" if spec.players > 1 else "KEYS"
-        if seat >= session.people:
-            return fact(pen, x, y, width, label, f"plays at {RANDOM}")
-        pen.text(
-            (x, y),
-            label + (f" · {session.annotator if seat == 0 else 'second player'}" if spec.players > 1 else ""),
-            "label",
-            theme.MUTED,
-            width=width,
-        )
-        y += pen.px(38)
-        return key_table(pen, x, y, width, control_words(spec, session.chords(seat)))
+    def _paint_keys(self, pen: Pen, area: Rect, spec: GameSpec) -> None:
+        mine, *others = (control_words(spec, self.session.chords(seat)) for seat in range(self.session.people))
+        if any(key.startswith("@") for words in others for key, _ in words):
+            pen.text(area.bottomleft, "letters: by place, as on a US layout", "label", theme.MUTED, "bottomleft", area.w)
+            area.h -= pen.px(24)
+        if not others:
+            key_table(pen, area.x, area.y + pen.px(15), area.w, mine)
+            return
+        keys: dict[str, list[str]] = {}
+        for words in (mine, *others):
+            for key, meaning in words:
+                if key not in keys.setdefault(meaning, []):
+                    keys[meaning].append(key)
+        shared_table(pen, area, [(caps, meaning) for meaning, caps in keys.items()])

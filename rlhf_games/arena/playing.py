@@ -74,6 +74,8 @@ class PlaySession:
         """The game is over by itself (not stopped by the person)."""
         self.action: tuple[int, ...] = ()
         """The last decision, one action per seat."""
+        self.acted: tuple[bool, ...] = ()
+        """Who decided it, by seat."""
         self._controls: Controls | None = None
         self._clock = StepClock(1.0, now)
         self._screen = Screening(now)
@@ -98,12 +100,18 @@ class PlaySession:
 
     def press(self, press: Press) -> None:
         """A key of the game went down or up."""
-        if self._controls is None or not self._controls.press(press):
+        name = "" if self._controls is None else self._controls.press(press)
+        if not name:
             return
         if self.phase == "ready" and press.down:
             self._start()
         if self.phase in ("playing", "paused"):
-            self._keys.note(press.key, press.down)
+            self._keys.note(name, press.down)
+
+    def point(self, action: int) -> None:
+        """Plays what was pointed at."""
+        if self._controls is not None and self.phase == "playing":
+            self._controls.point(action)
 
     def pause(self) -> None:
         """Stands still, or goes on; an episode that was stopped goes on too, where the game is not over."""
@@ -240,7 +248,8 @@ class PlaySession:
         return action
 
     def _submit(self, action: NDArray[np.int32]) -> None:
-        self.action = tuple(int(entry) for entry in action)
+        assert self._screen.moment is not None
+        self.action, self.acted = tuple(action.tolist()), tuple(self._screen.moment.acting.tolist())
         self._job = self._worker.submit(lambda: self._room.advance(action))
 
     def _collect(self) -> None:
@@ -289,7 +298,7 @@ class PlaySession:
         self._screen.show(moment)
         self._controls.begin(self._seed)
         self.episode += 1
-        self.decisions, self.ended, self.action, self.notice = 0, False, (), ""
+        self.decisions, self.ended, self.action, self.acted, self.notice = 0, False, (), (), ""
         self.returns = np.zeros(self.spec.players)
         self._keys, self._verdict = KeyLog(self._now), Verdict(self.annotator, self.people)
         self.phase = "ready"

@@ -9,7 +9,7 @@ from pygame import Rect
 from rlhf_games.arena import theme
 from rlhf_games.arena.answer_view import HINTS, SHARED, AnswerView, Words
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.keys import Command
+from rlhf_games.arena.keys import Command, is_pad
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.rating import SCALE, RateSession
 from rlhf_games.feedback.answers import Rating
@@ -81,7 +81,7 @@ class RateView(AnswerView[RateSession]):
         room = Rect(rect.x + pad, rect.y + top, rect.w - 2 * pad, rect.h - top - bottom)
         self.draw_clip(canvas, 0, room, Rect(room.x, rect.bottom - canvas.px(20), room.w, canvas.px(8)), card)
         chosen = None if session.chosen is None else session.chosen.stars
-        keys = tuple(next((key for key in command.keys if "pad:" not in key), "") for command in self.commands[: len(SCALE)])
+        keys = tuple(next((key for key in command.keys if not is_pad(key)), "") for command in self.commands[: len(SCALE)])
         grades = Rect(rect.right + canvas.px(24), stage.y, side, stage.h)
         canvas.part("grades", grades, (chosen, keys), lambda pen: _paint_grades(pen, chosen, keys))
 

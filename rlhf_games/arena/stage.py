@@ -10,18 +10,29 @@ from pygame import Rect
 
 from rlhf_games.arena import theme
 from rlhf_games.arena.canvas import Canvas
-from rlhf_games.arena.pen import Pen, fit
+from rlhf_games.arena.pen import Pen, cap, fit
+from rlhf_games.core.game import GameSpec
 
 INSET = 16
 """Around the picture, in design pixels."""
+CELL = "cell "
+"""Before the action that a click into a cell of a board plays."""
 _TABLE = 12
 """Keys that are named beside a picture."""
 
 
-def running_picture(canvas: Canvas, rect: Rect, picture: NDArray[np.uint8], key: Hashable, still: int) -> None:
+def running_picture(
+    canvas: Canvas, rect: Rect, picture: NDArray[np.uint8], key: Hashable, still: int, spec: GameSpec | None = None
+) -> None:
     """A game that runs: only the picture ``[H, W, 3]`` itself is painted again, where ``key`` differs from last time.
 
-    ``still``: grows whenever the whole stage was painted over (as `still_picture` does).
+    Args:
+      canvas: to paint on.
+      rect: the stage.
+      picture: to be seen.
+      key: of the picture.
+      still: grows whenever the whole stage was painted over (as `still_picture` does).
+      spec: of a game whose board can be clicked; None: it cannot.
     """
     canvas.part("stage", rect, ("running", still), lambda pen: pen.box(pen.area))
     inset = canvas.px(INSET)
@@ -30,7 +41,24 @@ def running_picture(canvas: Canvas, rect: Rect, picture: NDArray[np.uint8], key:
         return
     place = Rect((0, 0), fit((picture.shape[1], picture.shape[0]), room.size)[0])
     place.center = room.center
-    canvas.part("picture", place, (still, key), lambda pen: pen.picture(picture, pen.area), theme.PANEL)
+
+    def paint(pen: Pen) -> None:
+        pen.picture(picture, pen.area)
+        if spec is not None:
+            _click_cells(pen, spec)
+
+    canvas.part("picture", place, (still, key), paint, theme.PANEL)
+
+
+def _click_cells(pen: Pen, spec: GameSpec) -> None:
+    """Every cell of the board can be clicked; the picture fills the pen's area."""
+    top, left, height, width = spec.board_in_frame or (0, 0, *spec.frame_shape)
+    across, down = pen.area.w / spec.frame_shape[1], pen.area.h / spec.frame_shape[0]
+    for row, actions in enumerate(spec.cells):
+        y, bottom = (round(down * (top + height * edge / len(spec.cells))) for edge in (row, row + 1))
+        for column, action in enumerate(actions):
+            x, right = (round(across * (left + width * edge / len(actions))) for edge in (column, column + 1))
+            pen.click(Rect(x, y, right - x, bottom - y), f"{CELL}{action}")
 
 
 def still_picture(pen: Pen, picture: NDArray[np.uint8], *, dim: bool) -> None:
@@ -55,6 +83,19 @@ def fact(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
     pen.text((x, y), label, "label", theme.MUTED)
     pen.text((x, y + pen.px(22)), words, "body", width=width)
     return y + pen.px(68)
+
+
+def shared_table(pen: Pen, area: Rect, entries: Sequence[tuple[Sequence[str], str]]) -> None:
+    """What every person's keys do, one line for each meaning, as close together as the height of ``area`` asks for."""
+    if not entries:
+        return
+    row = min(pen.px(38), area.h // len(entries))
+    for number, (keys, meaning) in enumerate(entries):
+        y = area.y + number * row + row // 2
+        if row >= pen.px(30):
+            pen.hint((area.x, y), keys, meaning, colour=theme.TEXT)
+        else:
+            pen.text((area.x, y), f"{'  '.join(cap(key) for key in keys)}   {meaning}", "label", theme.TEXT, "midleft", area.w)
 
 
 def key_table(pen: Pen, x: int, y: int, width: int, entries: Sequence[tuple[str, str]]) -> int:

@@ -79,4 +79,17 @@ class Playable(Protocol):
         ...
 
 
+@runtime_checkable
+class Writable(Protocol):
+    """A view in which text can be typed, with any layout, dead keys and input methods."""
+
+    def write(self, text: str) -> None:
+        """Text was typed."""
+        ...
+
+    def compose(self, text: str) -> None:
+        """What an input method is composing now; empty: nothing any more."""
+        ...
+
+
 Next: TypeAlias = View | Literal["back"] | None

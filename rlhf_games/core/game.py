@@ -82,6 +82,16 @@ class GameSpec:
     """``(top, left, height, width)`` in pixels: where in a picture the observation's rows and columns lie; None: it fills the picture."""
     score_in_frame: tuple[tuple[int, int, int, int], ...] = ()
     """The same for each place where a picture shows score or lives, so that they can be covered; empty where nobody has marked any."""
+    seats: tuple[str, ...] = ()
+    """What each seat plays, in a few words for a person (``"the green paddle on the right"``); empty where nobody has said."""
+    cells: tuple[tuple[int, ...], ...] = ()
+    """The action that a click into each row and column of the board (``board_in_frame``, divided evenly) plays; empty: none."""
+
+    def __post_init__(self) -> None:
+        if self.seats and len(self.seats) != self.players:
+            raise ValueError(f"{self.name}: seats must name all {self.players} players, got {self.seats}")
+        if len({len(row) for row in self.cells}) > 1 or any(not row for row in self.cells):
+            raise ValueError(f"{self.name}: cells must be rows of one length, at least 1, got {self.cells}")
 
 
 class Session(Protocol):

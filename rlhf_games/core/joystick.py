@@ -17,6 +17,12 @@ _KEYS = {"fire": "space", "up": "up", "down": "down", "left": "left", "right": "
 _BUTTONS = {"fire": "a", "up": "dpup", "down": "dpdown", "left": "dpleft", "right": "dpright"}
 
 
+def meanings(codes: Sequence[int], moves: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What actions mean to a person, by their codes. ``moves``: what a direction does in a game that turns it into another one."""
+    turned = moves or {}
+    return tuple("-".join(turned.get(part, part) for part in ACTIONS[code].split("-")) for code in codes)
+
+
 def keys(meanings: Sequence[str]) -> dict[str, int]:
     """Which keys held together mean which action: fire first, then directions (``"space+up+right"``)."""
     return _chords(meanings, _KEYS)

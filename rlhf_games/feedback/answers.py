@@ -39,6 +39,11 @@ def _shown(value: object) -> str:
         return "an enormous number"
 
 
+def _number(owner: str, name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(f"{owner}.{name} must be a number in {low:g}..{high:g}, got {value!r}")
+
+
 def _text(owner: str, name: str, value: object) -> None:
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError(f"{owner}.{name} must be text without NUL characters, got {value!r}")
@@ -109,21 +114,31 @@ class Rating:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A live cheer or scolding while the agent plays; the row's ``step`` is the decision on the screen when the key went down.
+    """A cheer or a scolding; the row's ``step`` is the decision on the screen when the key went down.
 
-    It is about what happened 0.2 to 4 seconds before (`rlhf_games.feedback.credit`).
+    While the game ran, it is about what the person saw 0.2 to 4 seconds before; where the game stood still, about the decision ``step``
+    itself (`rlhf_games.feedback.credit`). Answers of older versions have neither ``speed`` nor ``since_end``: they were given live.
     """
 
     kind: ClassVar[str] = "evaluation"
     value: float
     """In [-1, 1], not 0: the sign says good or bad, the size how much."""
     seat: int = 0
+    speed: float = 1.0
+    """How fast the game ran, as a multiple in [0, 100] of its natural speed; 0: it stood still."""
+    since_end: float | None = None
+    """Seconds from the episode's end, after the decision ``step``, to the key; None: the episode had not ended."""
 
     def __post_init__(self) -> None:
         number = isinstance(self.value, (int, float)) and not isinstance(self.value, bool)
         if not number or not 0 < abs(self.value) <= 1:
             raise ValueError(f"Evaluation.value must be in [-1, 1] and not 0, got {self.value!r}")
         _integer("Evaluation", "seat", self.seat, 0)
+        _number("Evaluation", "speed", self.speed, 0.0, 100.0)
+        if self.since_end is not None:
+            _number("Evaluation", "since_end", self.since_end, 0.0, 1e9)
+            if self.speed == 0:
+                raise ValueError(f"Evaluation.since_end must be None where the game stood still, got {self.since_end!r}")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import GameSpec
 from rlhf_games.feedback.answers import Demonstration, Evaluation, Rating, Takeover
-from rlhf_games.feedback.credit import credit_steps
+from rlhf_games.feedback.credit import credited
 from rlhf_games.feedback.labels import UNSOLICITED, EvaluationLabel, Label, PairLabel, RatingLabel
 from rlhf_games.feedback.store import Answer, Store
 from rlhf_games.replay.clip import Clip, Segment
@@ -115,12 +115,12 @@ class FreeStanding:
         return ()
 
     def _evaluation(self, answer: Answer, value: Evaluation, replay: Replay, step: int) -> tuple[Label, ...]:
-        stop = min(step, replay.length)
-        steps = min(stop, credit_steps(self._spec.decisions_per_second))
-        if steps == 0 or value.seat >= self._spec.players:
+        start, credit = credited(value, step, replay.length, self._spec.decisions_per_second)
+        if not len(credit) or value.seat >= self._spec.players:
             return ()
-        window = Clip((Segment(replay.id, stop - steps, steps),), value.seat)
-        return (EvaluationLabel(UNSOLICITED + answer.id, answer.id, answer.annotator, (window,), value.value),)
+        window = Clip((Segment(replay.id, start, len(credit)),), value.seat)
+        shares = tuple(credit.tolist())
+        return (EvaluationLabel(UNSOLICITED + answer.id, answer.id, answer.annotator, (window,), value.value, shares),)
 
     def _takeover(self, answer: Answer, value: Takeover, replay: Replay, step: int) -> tuple[Label, ...]:
         if not value.instead or value.seat >= self._spec.players:

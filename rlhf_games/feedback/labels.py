@@ -91,9 +91,11 @@ class EvaluationLabel:
     answer_id: int
     annotator: str
     clips: tuple[Clip, ...]
-    """The steps right before the decision on the screen when the key went down."""
+    """The steps that can be meant (`rlhf_games.feedback.credit.credited`)."""
     value: float
     """In [-1, 1], not 0."""
+    credit: tuple[float, ...]
+    """In [0, 1], one for each of these steps."""
 
 
 class Label(Protocol):

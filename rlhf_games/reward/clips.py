@@ -5,8 +5,8 @@ Shapes: ``C`` clips (padded), ``L`` steps of a clip, ``U`` different pictures, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,6 @@ from rlhf_games.reward.ensemble import RewardEnsemble
 from rlhf_games.reward.networks import Encoder, example
 from rlhf_games.rollout.device import Transition
 
-Credit: TypeAlias = Callable[[int], NDArray[np.float32]]
-"""How much each of so many steps counts."""
 _BLOCK = 64
 """Clips that are read and encoded together; the last block is padded, so that one program does for all."""
 
@@ -94,22 +92,22 @@ class ClipFeatures:
         parts = [clip.content for clip in self._clips.values()]
         return np.concatenate(parts) if parts else np.zeros((0, *self._feature.shape[1:]), self._feature.dtype)
 
-    def table(self, clips: Sequence[Clip], length: int, capacity: int, credit: Credit | None = None) -> ClipTable:
+    def table(self, clips: Sequence[Clip], length: int, capacity: int, credit: Sequence[Sequence[float]] = ()) -> ClipTable:
         """The clips, in this order, padded to a capacity.
 
         Args:
           clips: at most ``capacity``; all kept.
           length: ``L``.
           capacity: ``C``.
-          credit: of the steps of a clip; None: all count fully.
+          credit: of each clip how much each of its steps counts, in [0, 1]; empty: all count fully.
         """
         found = [self._clips[clip] for clip in clips]
         mask = np.zeros((capacity, length), bool)
         counts = np.zeros((capacity, length if credit else 0), np.float32)
         for row, clip in enumerate(clips):
             mask[row, : clip.length] = True
-            if credit is not None:
-                counts[row, : clip.length] = credit(clip.length)
+        for row, shares in enumerate(credit):
+            counts[row, : len(shares)] = shares
         shown = (jnp.asarray(mask), jnp.asarray(counts))
         if self._pictures:
             return ClipTable(*_pictures(found, (capacity, length), self._feature.shape[1:]), *shown)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.feedback.credit import credit, credit_steps
+from rlhf_games.feedback.credit import credit_steps
 from rlhf_games.feedback.labels import EvaluationLabel, Label, PairLabel, RankingLabel, RatingLabel
 from rlhf_games.feedback.likelihoods import FIRST, SECOND, TIE
 from rlhf_games.replay.clip import Clip
@@ -128,7 +128,7 @@ class AnswerDataset:
         places = tuple(self._sides.places(rows))
         if rows == self._labels and places == self._places:
             return False
-        self._clips.keep([(clip, self._steps(label.source)) for label in rows for clip in label.clips])
+        self._clips.keep([(clip, self._steps([label])) for label in rows for clip in label.clips])
         self._labels, self._places = rows, places
         self._rows = None
         return True
@@ -156,20 +156,26 @@ class AnswerDataset:
         """Who rates, by number."""
         return tuple(dict.fromkeys(label.annotator for label in self._labels if label.source == "rating"))
 
-    def _steps(self, kind: str) -> int:
-        return credit_steps(self._rate) if kind == "evaluation" else self._length
+    def _steps(self, labels: Sequence[Label]) -> int:
+        """Room for the clips of labels of one kind: of few sizes, so that programs are compiled for few."""
+        if labels[0].source != "evaluation":
+            return self._length
+        steps, longest = credit_steps(self._rate), max(clip.length for label in labels for clip in label.clips)
+        while steps < longest:  # marks given while the game ran faster
+            steps *= 2
+        return steps
 
     def _build(self, kind: str) -> Rows:
         labels, held = self.of(kind)
         count, width = len(labels), max(len(label.clips) for label in labels)
         capacity = -(-count // GROWS_BY) * GROWS_BY
-        number: dict[Clip, int] = {}
+        number: dict[tuple[Clip, tuple[float, ...] | None], int] = {}
         places = np.zeros((capacity, width), np.int32)
         for row, label in enumerate(labels):
-            places[row, : len(label.clips)] = [number.setdefault(clip, len(number)) for clip in label.clips]
+            places[row, : len(label.clips)] = [number.setdefault((clip, _credit(label)), len(number)) for clip in label.clips]
         room = capacity * width  # grows with the rows, so that both are compiled again together
-        counted = (lambda steps: credit(steps, self._rate)) if kind == "evaluation" else None
-        table = self._clips.table(list(number), self._steps(kind), room, counted)
+        credit = [shares for _, shares in number if shares is not None]
+        table = self._clips.table([clip for clip, _ in number], self._steps(labels), room, credit)
         raters = {name: i for i, name in enumerate(self.annotators())}
         annotator = np.zeros(capacity, np.int32)
         annotator[:count] = [raters.get(label.annotator, 0) for label in labels]
@@ -189,6 +195,11 @@ class AnswerDataset:
         if not self._bootstrap:
             return np.ones((self._members, len(units)), np.float32)
         return bootstrap_counts(self._seed, self._members, units)
+
+
+def _credit(label: Label) -> tuple[float, ...] | None:
+    """Of each step of its clips; None: all count fully."""
+    return label.credit if isinstance(label, EvaluationLabel) else None
 
 
 def _said(labels: Sequence[Label], width: int) -> NDArray[Any]:

@@ -62,8 +62,33 @@ class Walk:
     def open(self, seed: int) -> WalkSession:
         return WalkSession(self, seed)
 
-    def batch(self, size: int) -> Any:
-        raise NotImplementedError
+    def batch(self, size: int) -> WalkBatch:
+        return WalkBatch(self, size)
+
+
+class WalkBatch:
+    """Several games side by side."""
+
+    def __init__(self, game: Walk, size: int) -> None:
+        self._game = game
+        self._games = [WalkSession(game, 0) for _ in range(size)]
+
+    def reset(self, seeds: NDArray[np.uint32], where: NDArray[np.bool_] | None = None) -> TimeStep[NDArray[Any]]:
+        for number, seed in enumerate(seeds):
+            if where is None or where[number]:
+                self._games[number] = WalkSession(self._game, int(seed))
+        return self.recv()
+
+    def send(self, actions: NDArray[Any]) -> None:
+        for session, action in zip(self._games, actions, strict=True):
+            if not session.timestep.terminated:
+                session.step(action)
+
+    def recv(self) -> TimeStep[NDArray[Any]]:
+        return TimeStep(*(np.stack(parts) for parts in zip(*(session.timestep for session in self._games), strict=True)))
+
+    def close(self) -> None:
+        pass
 
 
 class WalkSession:

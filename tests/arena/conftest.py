@@ -258,6 +258,8 @@ def show() -> Iterator[Callable[..., App]]:
 def press(app: App, key: int, mod: int = 0, text: str = "", up: bool = True) -> None:
     """A key goes down (and up), and a frame passes."""
     pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, mod=mod, unicode=text))
+    if text:
+        pygame.event.post(pygame.Event(pygame.TEXTINPUT, text=text))
     if up:
         pygame.event.post(pygame.Event(pygame.KEYUP, key=key, mod=mod))
     pump(app)

@@ -79,7 +79,7 @@ def test_marks_and_lessons_are_rows_about_that_decision(asking: AskSession, worl
     asking.pick(2)
     settle(asking, ticks=2)
     said = rows(world.store, "evaluation", "advice")
-    assert [answer.value for answer in said] == [Evaluation(0.5), Evaluation(-0.5), Advice(2)]
+    assert [answer.value for answer in said] == [Evaluation(0.5, speed=0.0), Evaluation(-0.5, speed=0.0), Advice(2)]
     assert {(answer.replay_id, answer.step, answer.annotator) for answer in said} == {(asking.reel.replay_id, 7, "ann")}
     assert {(answer.shown_at, answer.answered_at) for answer in said} == {(1000.0, 1000.5)}
     assert [(mark.step, mark.value, mark.solid, mark.mine) for mark in asking.remarks.marks(asking.reel.replay_id)] == [
@@ -120,7 +120,7 @@ def test_a_mark_that_cannot_be_stored_is_said_and_stored_once_later(
     asking.remarks.retry()
     asking.remarks.retry()
     settle(asking, ticks=2)
-    assert [answer.value for answer in rows(world.store, "evaluation")] == [Evaluation(0.5)]
+    assert [answer.value for answer in rows(world.store, "evaluation")] == [Evaluation(0.5, speed=0.0)]
     monkeypatch.setattr(world.store, "post_answers", full)
     asking.mark(good=False)
     settle(asking, ticks=2)
@@ -305,7 +305,7 @@ def test_each_seat_is_asked_for_itself(tmp_path: Path, clock: Time) -> None:
     settle(turns)
     assert turns.fork is not None
     assert [(answer.value, answer.step) for answer in rows(world.store, "evaluation", "question")] == [
-        (Evaluation(0.5, 1), 3),
+        (Evaluation(0.5, 1, speed=0.0), 3),
         (Question("what-if", 2, 1), 3),
     ]
 

@@ -44,11 +44,18 @@ def test_arrows_scrub_and_keys_are_rows(asking: tuple[App, AskView], world: Worl
     pump(app, 2)
     assert view.session.t == 10, "while an action is asked for, the arrows belong to the game"
     answers = rows(world.store, "evaluation", "advice")
-    assert [(answer.value, answer.step) for answer in answers] == [(Evaluation(0.5), 10), (Evaluation(-0.5), 10), (Advice(2), 10)]
+    assert [(answer.value, answer.step) for answer in answers] == [
+        (Evaluation(0.5, speed=0.0), 10),
+        (Evaluation(-0.5, speed=0.0), 10),
+        (Advice(2), 10),
+    ]
     assert {answer.replay_id for answer in answers} == {walk_replay(world.game, 2, at=12.0).id}
     press(app, pygame.K_BACKSPACE)
     pump(app, 3)
-    assert [answer.value for answer in rows(world.store, "evaluation", "advice")] == [Evaluation(0.5), Evaluation(-0.5)]
+    assert [answer.value for answer in rows(world.store, "evaluation", "advice")] == [
+        Evaluation(0.5, speed=0.0),
+        Evaluation(-0.5, speed=0.0),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_asking_in_a_real_window(desktop: Desktop, tmp_path: Path) -> None:
             desktop.press("Right", "a")  # Right leaves a what-if; Escape would leave the program where it was left already
             desktop.until(lambda: len(said("advice")) > 1, process, lambda: press_and_wait(desktop, "Left"))
         replays = store.replays(store.replay_ids())
-    assert {answer.value for answer in said("evaluation")} == {Evaluation(0.5)}
+    assert {answer.value for answer in said("evaluation")} == {Evaluation(0.5, speed=0.0)}
     [question] = [answer for answer in said("question") if answer.value == Question("what-if", 1)]
     lesson, *answers = said("advice")
     assert (lesson.value, lesson.replay_id, lesson.step) == (Advice(1), question.replay_id, question.step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,9 +18,8 @@ from rlhf_games.arena.coach_log import CoachLog
 from rlhf_games.arena.coach_session import CoachSession
 from rlhf_games.arena.coach_view import CoachView
 from rlhf_games.arena.keys import Keymap
-from rlhf_games.feedback.credit import credit
 from rlhf_games.feedback.free_standing import FreeStanding
-from rlhf_games.feedback.labels import LabelReader
+from rlhf_games.feedback.labels import EvaluationLabel, LabelReader
 from rlhf_games.feedback.store import Store
 from rlhf_games.published.run import PublishedRun
 from rlhf_games.replay.reader import ClipReader
@@ -57,9 +57,9 @@ class Coach:
         self.run(0.1)
         press(self.app, pygame.K_F5)
 
-    def run(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.05)):
-            self.clock.now += 0.05 + 1e-9
+    def run(self, seconds: float, step: float = 0.05) -> None:
+        for _ in range(round(seconds / step)):
+            self.clock.now += step + 1e-9
             pump(self.app, 2)
 
     def push(self, kind: str) -> float:
@@ -71,7 +71,7 @@ class Coach:
             return 0.0
         [label] = self.data.labels
 
-        weight = credit(label.clips[0].length, self.rate) if kind == "evaluation" else None
+        weight = np.asarray(label.credit, np.float32) if isinstance(label, EvaluationLabel) else None
         return self.pull.push(self.reader, {kind: rows}, *label.clips, weight=weight)
 
 
@@ -92,8 +92,38 @@ def test_praise_raises_and_scolding_lowers(coach: Coach) -> None:
     assert coach.push("evaluation") < -1e-6
     press(coach.app, pygame.K_BACKSPACE)
     coach.push("evaluation")
-    press(coach.app, pygame.K_EQUALS, pygame.KMOD_LSHIFT, "+")
+    press(coach.app, pygame.K_PAGEUP)
     assert coach.push("evaluation") > 1.5 * mild, "very good is more than good"
+
+
+def place(coach: Coach) -> tuple[int, int]:
+    """Where the one mark is in the episode: its first step and how many."""
+    [label] = coach.data.labels
+    [segment] = label.clips[0].segments
+    return segment.start, segment.length
+
+
+def test_where_time_stands_still_the_decision_on_the_screen_is_meant(coach: Coach) -> None:
+    coach.run(2.0)
+    press(coach.app, pygame.K_p, text="p")
+    last = coach.session.decisions - 1
+    press(coach.app, pygame.K_MINUS, text="-")
+    assert coach.push("evaluation") < -1e-6
+    assert place(coach) == (last, 1)
+
+
+@pytest.mark.parametrize(("faster", "speed"), [(0, 1.0), (4, 4.0)])
+def test_the_window_holds_the_seconds_of_the_person(coach: Coach, faster: int, speed: float) -> None:
+    for _ in range(faster):
+        press(coach.app, pygame.K_RIGHTBRACKET, text="]")
+    coach.run(5.0, 0.02)
+    last = coach.session.decisions - 1
+    seen = coach.rate * speed  # decisions a second
+    assert last > 4 * seen
+    press(coach.app, pygame.K_MINUS, text="-")
+    assert coach.push("evaluation") < -1e-6
+    start, steps = place(coach)
+    assert (start, start + steps) == (last - math.ceil(4 * seen), last - math.floor(0.2 * seen))
 
 
 def test_my_way_rises_above_what_the_agent_would_have_done(coach: Coach) -> None:

@@ -92,7 +92,9 @@ def test_the_end_can_still_be_judged_and_then_the_next_episode_begins(coached: C
     coached.run(2.4)
     assert coached.session.phase == "over"
     assert coached.session.evaluate(-0.5)
-    assert marks(store) == [(19, Evaluation(-0.5))]
+    [(step, value)] = marks(store)
+    assert (step, value.value, value.speed) == (19, -0.5, 1.0)
+    assert value.since_end == pytest.approx(0.3), "the first decision comes after 0.1 s, the last of 20 is seen until 2.1"
     coached.run(2.0)
     assert coached.session.phase == "playing"
     assert coached.session.episode == 2

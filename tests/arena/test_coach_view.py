@@ -87,6 +87,22 @@ def marks(store: Store) -> list[Any]:
     return [answer.value for answer in store.answers().answers]
 
 
+@pytest.mark.parametrize("up", [False, True])
+def test_the_key_of_the_game_that_starts_takes_nothing_over(window: Window, store: Store, up: bool) -> None:
+    window.run(0.3)
+    assert window.coached.session.phase == "ready"
+    press(window.app, pygame.K_RIGHT, up=up)
+    window.run(0.6)
+    assert window.coached.session.phase == "playing"
+    assert window.coached.session.driver == "agent"
+    assert marks(store) == []
+    pygame.event.post(pygame.Event(pygame.KEYUP, key=pygame.K_RIGHT, mod=0))
+    press(window.app, pygame.K_LEFT)
+    window.run(1.0)
+    [value] = marks(store)
+    assert isinstance(value, Takeover), "a key in the game takes over"
+
+
 def test_any_key_starts(window: Window) -> None:
     window.run(0.3)
     assert window.coached.session.phase == "ready"
@@ -99,13 +115,17 @@ def test_any_key_starts(window: Window) -> None:
     ("key", "mod", "text", "value"),
     [
         (pygame.K_EQUALS, 0, "=", 0.5),
-        (pygame.K_EQUALS, SHIFT, "+", 1.0),
+        (pygame.K_EQUALS, SHIFT, "+", 0.5),  # the plain plus of a US keyboard
         (pygame.K_PLUS, 0, "+", 0.5),
-        (pygame.K_PLUS, SHIFT, "*", 1.0),
+        (pygame.K_PLUS, SHIFT, "*", 0.5),
         (pygame.K_KP_PLUS, 0, "+", 0.5),
         (pygame.K_MINUS, 0, "-", -0.5),
-        (pygame.K_MINUS, SHIFT, "_", -1.0),
+        (pygame.K_MINUS, SHIFT, "_", -0.5),
         (pygame.K_KP_MINUS, 0, "-", -0.5),
+        (pygame.K_PAGEUP, 0, "", 1.0),
+        (pygame.K_PAGEDOWN, 0, "", -1.0),
+        (pygame.K_KP_MULTIPLY, 0, "*", 1.0),
+        (pygame.K_KP_DIVIDE, 0, "/", -1.0),
     ],
 )
 def test_keys_of_every_keyboard_praise_and_scold(window: Window, store: Store, key: int, mod: int, text: str, value: float) -> None:

@@ -43,7 +43,7 @@ def test_coaching_with_a_takeover_in_a_real_window(desktop: Desktop, tmp_path: P
     with desktop.program("coach", str(run), "--annotator", "ann") as process:
         desktop.until(lambda: bool(said("evaluation")), process, lambda: desktop.press("x", "equal"))
         desktop.until(lambda: bool(said("takeover")), process, lambda: take_over(desktop))
-        desktop.press("shift+minus")
+        desktop.press("Next")
         strong = Evaluation(-1.0)
         desktop.until(lambda: strong in {answer.value for answer in said("evaluation")}, process)
         desktop.press("BackSpace")

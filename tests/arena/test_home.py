@@ -239,6 +239,39 @@ def test_a_name_is_typed_in_and_what_is_none_is_refused(settings: Path, show: Ca
     assert who("", settings) == "Ann B"
 
 
+@pytest.mark.parametrize("name", ["müller", "Мария", "Ελένη", "Zoë O'Brien?"])
+def test_names_of_every_script_are_typed_as_text(show: Callable[..., App], clock: Time, name: str) -> None:
+    view = NameView("login", Keymap(), lambda name: [])
+    app = show(view, clock)
+    for letter in name:  # letters that no key of the layout writes come without a key
+        pygame.event.post(pygame.Event(pygame.TEXTINPUT, text=letter))
+    pump(app)
+    assert view.name == name
+    pygame.event.post(pygame.Event(pygame.TEXTEDITING, text="´", start=0, length=1))
+    pump(app)
+    assert (view.name, view.composed) == (name, "´"), "what is being composed is no part of it yet"
+    pygame.event.post(pygame.Event(pygame.TEXTINPUT, text="e\u0301"))
+    pump(app)
+    assert (view.name, view.composed) == (name + "é", ""), "one letter, however it came"
+
+
+def test_the_key_that_leads_to_a_line_writes_nothing_into_it(show: Callable[..., App], clock: Time) -> None:
+    name = NameView("login", Keymap(), lambda name: [])
+
+    class Leads(MenuView):
+        def press(self, press: Any, command: str | None) -> Any:
+            return name if press.down else None
+
+    app = show(Leads("Menu", "", list, Keymap()), clock)
+    press(app, pygame.K_n, text="n")
+    assert (app.view, name.name) == (name, "login")
+    press(app, pygame.K_x, text="x")
+    assert name.name == "x"
+    press(app, pygame.K_F1)
+    press(app, pygame.K_y, text="y")  # ends the help
+    assert (app.helping, name.name) == (False, "x")
+
+
 def test_the_first_letter_replaces_the_guess(show: Callable[..., App], clock: Time) -> None:
     view = NameView("login", Keymap(), lambda name: [])
     app = show(view, clock)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pygame
 import pytest
 from pygame import Rect
+from pygame._sdl2 import controller
 
 from rlhf_games.arena.clock import StepClock
 from rlhf_games.arena.controls import control_words
@@ -41,7 +45,7 @@ def test_a_person_can_choose_their_keys(tmp_path: Path) -> None:
     assert [command.keys for command in commands] == [("h", "left"), ("right",)]
     other = keymap.commands("judge", [Command("left", ("left",), ""), Command("score", ("h", "s"), "")])
     assert [command.keys for command in other] == [("h", "left"), ("s",)], "a key that was given away means one thing"
-    assert keymap.seat(1, {"up": 0, "space+left": 1}) == {frozenset({"i"}): 0, frozenset({"f", "a"}): 1}
+    assert keymap.seat(1, {"up": 0, "space+left": 1}) == {frozenset({"i"}): 0, frozenset({"@f", "@a"}): 1}
     assert keymap.seat(0, {"up": 0}) == {frozenset({"up"}): 0}
     assert Keymap.read(tmp_path / "none.toml", KNOWN) == Keymap()
 
@@ -253,6 +257,153 @@ def test_the_keys_of_a_game_are_told_where_they_do_not_follow_from_single_ones()
     assert control_words(Line().spec, chords) == [("space", "stay"), ("up+right", "left"), ("up+space+right", "right"), ("left", "fire")]
 
 
+KEYBOARDS = {
+    # key (layout, place on a US keyboard, Shift), its keycode and what it writes: as SDL 2.32 reports them under X11
+    ("us", "=", True): (61, 46, "+"),
+    ("us", "2", True): (50, 31, "@"),
+    ("us", "[", False): (91, 47, "["),
+    ("de", "y", False): (122, 28, "z"),
+    ("de", "[", False): (252, 47, "ü"),
+    ("de", "=", False): (1 << 30, 46, ""),  # a dead key
+    ("fr", "q", False): (97, 20, "a"),
+    ("fr", "w", False): (122, 26, "z"),
+    ("fr", "2", False): (50, 31, "é"),
+    ("fr", "2", True): (50, 31, "2"),
+    ("fr on macOS", "2", False): (233, 31, "é"),
+    ("fr on macOS", "2", True): (233, 31, "2"),
+    ("fr", "6", False): (54, 35, "-"),
+    ("ru", "p", False): (1079, 19, "з"),
+    ("ru", "[", False): (1093, 47, "х"),
+    ("gr", "p", False): (960, 19, "π"),
+    ("gr", "q", False): (59, 20, ";"),
+    ("dvorak", "p", False): (108, 19, "l"),
+}
+NAMED = {
+    ("us", "=", True): ("=", True),
+    ("us", "2", True): ("2", True),
+    ("us", "[", False): ("[", False),
+    ("de", "y", False): ("z", False),
+    ("de", "[", False): ("ü", False),
+    ("fr", "q", False): ("a", False),
+    ("fr", "w", False): ("z", False),
+    ("fr", "2", False): ("2", False),
+    ("fr", "2", True): ("2", False),  # where a digit needs Shift, it is no "Shift and 2"
+    ("fr on macOS", "2", False): ("2", False),
+    ("fr on macOS", "2", True): ("2", False),
+    ("fr", "6", False): ("6", False),
+    ("ru", "p", False): ("p", False),
+    ("ru", "[", False): ("[", False),
+    ("gr", "p", False): ("p", False),
+    ("gr", "q", False): ("q", False),  # no letter there, but it is no keyboard with Latin letters
+    ("dvorak", "p", False): ("l", False),
+}
+
+
+@pytest.mark.parametrize(("keyboard", "place", "shift"), KEYBOARDS)
+def test_keys_are_named_on_every_keyboard(keyboard: str, place: str, shift: bool) -> None:
+    pygame.init()
+    read = Translator().read
+    if keyboard == "gr":
+        read(pygame.Event(pygame.KEYDOWN, key=945, scancode=4, mod=0, unicode="α"))
+    key, scancode, text = KEYBOARDS[keyboard, place, shift]
+    mod = pygame.KMOD_LSHIFT if shift else 0
+    found = read(pygame.Event(pygame.KEYDOWN, key=key, scancode=scancode, mod=mod, unicode=text))
+    named = NAMED.get((keyboard, place, shift))
+    expected = [] if named is None else [Press(named[0], True, text, named[1], place)]
+    assert found == expected
+    other = read(pygame.Event(pygame.KEYUP, key=9999, scancode=scancode, mod=0))
+    assert [press.names for press in other if isinstance(press, Press)] == [press.names for press in expected], "another layout meanwhile"
+    pygame.quit()
+
+
+def test_all_names_of_a_key() -> None:
+    assert Press("[2]", True).names == ("[2]", "@[2]", "2"), "a digit of the keypad is a digit"
+    assert Press("f13", True).names == ("f13", "@f13")
+    assert Press("z", True, "z", place="y").names == ("z", "@y")
+    assert Press("pad2:a", True).names == ("pad2:a", "pad:a")
+
+
+def test_wasd_goes_by_place_and_plus_by_what_it_writes() -> None:
+    chords = Keymap().seat(1, {"up": 2, "left": 1})
+    assert Press("z", True, "z", place="w").among({key for chord in chords for key in chord}) == "@w", "a French keyboard"
+    assert Press("w", True, "w", place="z").among({key for chord in chords for key in chord}) == ""
+    cross = Keymap().seat(0, {"w": 0, "a": 1, "s": 2, "d": 3, "e": 4})
+    assert set(cross) == {frozenset({key}) for key in ("@w", "@a", "@s", "@d", "e")}, "steered with a cross of letters"
+    assert set(Keymap().seat(0, {"w": 0, "e": 1})) == {frozenset({"w"}), frozenset({"e"})}, "no cross: as it is printed"
+    commands = (Command("strong", ("shift++", "shift+="), ""), Command("plain", ("+",), ""), Command("six", ("6",), ""))
+    assert find(commands, Press("+", True, "+")) == "plain"
+    assert find(commands[1:], Press("=", True, "+", True, "=")) == "plain", "Shift and = on a US keyboard is the plain plus"
+    assert find(commands, Press("6", True, "-", False, "6")) == "six"
+
+
+class VirtualPads:
+    """Gamepads that SDL itself plugs in and pulls out."""
+
+    def __init__(self) -> None:
+        path = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libSDL2-2" in line)
+        self.sdl = ctypes.CDLL(path)
+        self.sdl.SDL_JoystickFromInstanceID.restype = ctypes.c_void_p
+
+    def plug(self) -> None:
+        assert self.sdl.SDL_JoystickAttachVirtual(1, 6, 15, 0) >= 0
+
+    def pull(self, index: int) -> None:
+        assert self.sdl.SDL_JoystickDetachVirtual(index) == 0
+
+    def push(self, instance: int, button: int, down: bool) -> None:
+        pad = ctypes.c_void_p(self.sdl.SDL_JoystickFromInstanceID(instance))
+        assert self.sdl.SDL_JoystickSetVirtualButton(pad, button, int(down)) == 0
+
+    def presses(self, translator: Translator) -> list[tuple[str, bool]]:
+        self.sdl.SDL_JoystickUpdate()
+        read = [entry for event in pygame.event.get() for entry in translator.read(event)]
+        return [(entry.key, entry.down) for entry in read if isinstance(entry, Press)]
+
+
+@pytest.fixture
+def pads(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualPads]:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("finds SDL in /proc")
+    monkeypatch.setenv("SDL_JOYSTICK_ALLOW_BACKGROUND_EVENTS", "1")
+    pygame.display.init()
+    pygame.display.set_mode((64, 64))
+    yield VirtualPads()
+    controller.quit()
+    pygame.quit()
+
+
+def test_two_gamepads_are_two_players_and_one_that_is_plugged_in_again_leaves_the_other_alone(pads: VirtualPads) -> None:
+    translator = Translator()
+    pads.plug()
+    pads.plug()
+    assert pads.presses(translator) == []
+    first, second = sorted(translator._pads._open)
+    pads.push(first, 0, True)
+    pads.push(second, 11, True)
+    assert sorted(pads.presses(translator)) == [("pad2:dpup", True), ("pad:a", True)]
+    pads.pull(0)
+    assert pads.presses(translator) == [("pad:a", False)], "let go of; the other one still holds"
+    pads.plug()
+    assert pads.presses(translator) == []
+    third = max(translator._pads._open)
+    assert third not in (first, second)
+    pads.push(second, 11, False)
+    pads.push(third, 1, True)
+    assert sorted(pads.presses(translator)) == [("pad2:dpup", False), ("pad:b", True)], "the free place is the first player's"
+
+
+def test_a_gamepad_that_is_gone_before_its_event_is_read_raises_nothing(pads: VirtualPads) -> None:
+    translator = Translator()
+    pads.plug()
+    pads.plug()
+    pads.sdl.SDL_JoystickUpdate()
+    pads.pull(0)
+    assert pads.presses(translator) == []
+    [left] = translator._pads._open
+    pads.push(left, 0, True)
+    assert [down for _, down in pads.presses(translator)] == [True], "the one that stayed plays, whatever index the events named"
+
+
 def test_a_gamepad_that_is_pulled_out_lets_go_of_everything() -> None:
     pygame.init()
     read = Translator().read
@@ -264,5 +415,5 @@ def test_a_gamepad_that_is_pulled_out_lets_go_of_everything() -> None:
     gone = read(pygame.Event(pygame.CONTROLLERDEVICEREMOVED, **pad))
     assert {press.key for press in gone if isinstance(press, Press) and not press.down} == {"pad:a", "pad:dpright", "pad:leftshoulder"}
     [later] = read(pygame.Event(pygame.CONTROLLERBUTTONDOWN, button=14, instance_id=4))
-    assert later == Press("pad:dpright", True), "the shoulder button of the other one counts no more"
+    assert later == Press("pad2:dpright", True), "the shoulder button of the other one counts no more"
     pygame.quit()

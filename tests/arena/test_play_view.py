@@ -5,24 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pygame
 import pytest
+from pygame import Rect
 
 from rlhf_games.arena import start
 from rlhf_games.arena.app import App
+from rlhf_games.arena.controls import action_words, control_words
 from rlhf_games.arena.help import help_lines, key_names
 from rlhf_games.arena.keys import Command, Keymap
+from rlhf_games.arena.pen import Pen, cap
 from rlhf_games.arena.person import Person
 from rlhf_games.arena.play_view import PlayView
 from rlhf_games.arena.playing import PlaySession
+from rlhf_games.arena.text import Fonts
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
+from rlhf_games.workspace import load_game
 
-from .conftest import Inline, Line, Time, fits, press, pump, screen
+from .conftest import Inline, Line, LineSession, Time, click, fits, press, pump, screen
 
 Show = Callable[..., App]
 
@@ -136,7 +143,7 @@ def test_keys_of_the_game_are_no_commands(show: Show, clock: Time, store: Store)
     assert next(command for command in view.commands if command.name == "pause").keys == ("pad:start",)
 
 
-def test_digits_rate_what_was_played_and_belong_to_the_game_while_it_is(show: Show, clock: Time, store: Store) -> None:
+def test_a_key_of_the_game_rates_nothing_after_its_end_either(show: Show, clock: Time, store: Store) -> None:
     game = Line(limit=2)
     game.spec.keys["3"] = 2
     session = PlaySession(lambda: game, lambda: store, "ann", Inline(), now=clock, wall=clock)
@@ -147,12 +154,87 @@ def test_digits_rate_what_was_played_and_belong_to_the_game_while_it_is(show: Sh
     for _ in range(4):
         later(app, clock, 0.1)
     assert (session.phase, game.opened[-1].actions) == ("over", [[2], [2]])
-    press(app, pygame.K_3, text="3")
+    press(app, pygame.K_4, text="4")
+    press(app, pygame.K_F7)
     assert session.phase == "over", "too soon to be meant"
     later(app, clock, 1.0)
-    press(app, pygame.K_3, text="3")
+    for key in (pygame.K_3, pygame.K_KP_3):
+        press(app, key, text="3")
+        pump(app, 2)
+    assert (session.phase, store.answers().answers) == ("over", ()), "a move that was typed too late"
+    rates = {command.name: command.keys for command in view.commands if command.name.startswith("rate")}
+    assert (rates["rate 3"], rates["rate 4"]) == (("f7",), ("4", "[4]", "f8"))
+    press(app, pygame.K_F7)
     pump(app, 2)
     assert [answer.value for answer in store.answers().answers] == [Demonstration(2), Rating(3)]
+
+
+class Columns(Line):
+    """Two seats in turn; a click into a column steps there."""
+
+    def __init__(self) -> None:
+        super().__init__(seats=2)
+        self.spec = replace(self.spec, turn_based=True, cells=((0, 1, 2),), keys={"1": 0, "2": 1, "3": 2})
+
+    def open(self, seed: int) -> LineSession:
+        return Turns(self, seed)
+
+
+class Turns(LineSession):
+    def _see(self, reward: Any) -> Any:
+        return super()._see(reward)._replace(acting=np.arange(2) == len(self.actions) % 2)
+
+
+def test_a_click_into_a_column_plays_it_and_the_last_action_is_that_of_who_moved(show: Show, clock: Time, store: Store) -> None:
+    session = PlaySession(Columns, lambda: store, "ann", Inline(), now=clock, wall=clock)
+    view = PlayView(session, Keymap(), "Columns", "", clock)
+    app = show(view, clock)
+    pump(app, 4)
+    rects = {command: rect for rect, command in app.canvas._parts["picture"].clicks}
+    whole = app.canvas._parts["picture"].rect
+    assert [rects[f"cell {column}"].w for column in range(3)] == [whole[2] // 3] * 3
+    assert {rect.h for rect in rects.values()} == {whole[3]}
+    click(app, rects["cell 2"].center)
+    assert session.action[0] == 2
+    assert action_words(session.spec, session.action, session.acted, ["you"]) == "you: right"  # type: ignore[arg-type]
+    later(app, clock, 0.2)
+    assert action_words(session.spec, session.action, session.acted, ["you"]).startswith("seat 1: ")  # type: ignore[arg-type]
+
+
+def test_what_was_done_last_is_told_of_every_person() -> None:
+    two, one, turns = Line(seats=2).spec, Line().spec, Columns().spec
+    assert action_words(one, (1,), (True,), ["you"]) == "left"
+    assert action_words(two, (1, 2), (True, True), ["you"]) == "left"
+    assert action_words(two, (1, 2), (True, True), ["first", "second"]) == "first: left, second: right"
+    assert action_words(two, (1, 2), (True, True), ["first", "second"]) == "first: left, second: right"
+    assert action_words(turns, (0, 2), (False, True), ["you"]) == "seat 1: right"
+    assert [action_words(spec, (), (), ["you"]) for spec in (one, two, turns)] == ["–"] * 3
+
+
+@pytest.mark.parametrize(("game", "people"), [("pettingzoo/pong", 2), ("pettingzoo/combat_tank", 2), ("board/tic_tac_toe", 2)])
+def test_the_keys_of_both_people_lie_on_the_panel(show: Show, clock: Time, store: Store, game: str, people: int) -> None:
+    session = PlaySession(lambda: load_game(game), lambda: store, "ann", Inline(), now=clock, wall=clock, people=people)
+    view = PlayView(session, Keymap(), game, "", clock)
+    app = show(view, clock, (1280, 800))
+    pump(app, 4)
+    written: list[tuple[str, Rect]] = []
+
+    class Noted(Pen):
+        def text(self, position: Any, words: str, *style: Any, **more: Any) -> Rect:
+            rect = super().text(position, words, *style, **more)
+            written.append((words, rect))
+            return rect
+
+    area = Rect(0, 0, 340, 570)
+    view._paint_panel(Noted(pygame.Surface(area.size), Fonts(1.0), 1.0, (0, 0), []))
+    shown = " ".join(words for words, _ in written)
+    spec = session.spec
+    assert spec is not None
+    for seat in range(people):
+        for key, meaning in control_words(spec, session.chords(seat)):
+            assert cap(key) in shown
+            assert meaning in shown
+    assert [words for words, rect in written if not area.contains(rect)] == []
 
 
 def test_play_names_the_nearest_game() -> None:
@@ -214,4 +296,4 @@ def test_the_second_player_finds_their_keys_in_the_help(playing: Any) -> None:
     _, view = playing(Line(seats=2), people=2)
     lines = {command.help: command.keys for command in help_lines(view)}
     assert lines["first player: left"] == ("left", "pad:dpleft")
-    assert lines["second player: left"] == ("a",)
+    assert lines["second player: left"] == ("@a", "pad2:dpleft")

@@ -110,7 +110,7 @@ def test_rating_by_somebody_who_is_asked_their_name_in_a_real_window(tmp_path: P
     assert {answer.annotator for answer in asked.answers().answers} == {"Eve"}
 
 
-@pytest.mark.parametrize(("game", "held"), [("minatar/breakout", "Right"), ("atari/pong", "Right")])
+@pytest.mark.parametrize(("game", "held"), [("minatar/breakout", "Right"), ("atari/pong", "Up")])
 def test_playing_in_a_real_window(desktop: Desktop, tmp_path: Path, game: str, held: str) -> None:
     plays = tmp_path / "plays.sqlite"
     with desktop.program("play", game, "--store", str(plays), "--annotator", "ann") as process:

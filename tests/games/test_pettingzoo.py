@@ -189,3 +189,36 @@ def test_what_cannot_be_is_refused_in_words_and_close_ends_the_threads() -> None
     batch.close()
     batch.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pettingzoo/pong")]
+
+
+def mine(name: str, seat: int, action: int, colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Where the picture has a seat's colour after it has done an action."""
+    with closing(load(name, sticky_action_prob=0.0).open(3)) as session:
+        for t in range(31):
+            actions = np.full(session.spec.players, int(t < 3), np.int32)  # fire, to begin
+            actions[seat] = action if t >= 30 else actions[seat]
+            session.step(actions)
+        found: NDArray[np.bool_] = (session.frames()[-1] == colour).all(-1)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "colours", "sides"),
+    [
+        ("pong", [(92, 186, 92), (213, 130, 74)], [1, -1]),
+        ("foozpong", [(104, 72, 198), (187, 187, 53), (104, 72, 198), (187, 187, 53)], [1, -1, 1, -1]),
+    ],
+)
+def test_up_goes_up_and_the_seats_are_where_the_cards_say(name: str, colours: list[tuple[int, int, int]], sides: list[int]) -> None:
+    spec = load(name, sticky_action_prob=0.0).spec
+    assert isinstance(spec.actions, Discrete)
+    assert [spec.actions.meanings[spec.keys[key]] for key in ("up", "down", "space+up")] == ["up", "down", "up-fire"]
+    for seat, (colour, side) in enumerate(zip(colours, sides, strict=True)):
+        high, low = (mine(name, seat, spec.keys[key], colour) for key in ("up", "down"))
+        moved = high ^ low
+        columns = moved.any(0)
+        shared = {rows: (np.roll(high, rows, 0) & low)[:, columns].sum() for rows in range(-20, 21)}
+        assert max(shared, key=shared.__getitem__) > 0, f"seat {seat}: what went up lies this many rows above what went down"
+        assert ("right" if side > 0 else "left") in spec.seats[seat]
+        if spec.players == 2:
+            assert np.sign(np.flatnonzero(moved.any(0)).mean() - 80) == side
