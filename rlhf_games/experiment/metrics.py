@@ -27,7 +27,9 @@ _RESERVED = ("step", "time")
 class MetricsWriter:
     """Appends to one run's metrics; the run's learner has one."""
 
-    def __init__(self, run: RunDirectory, *, wandb: bool = False, resume_step: int | None = None, resume_reports: int | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, *, wandb: bool = False, resume_step: int | None = None, resume_reports: int | None = None
+    ) -> None:
         """Opens the run's metrics for appending.
 
         Args:

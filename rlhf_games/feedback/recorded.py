@@ -71,7 +71,9 @@ class RecordedTeacher:
 
     def answer_pending(self, limit: int = 64) -> int:
         """Answers what it can of up to ``limit`` queries that it has not seen yet, oldest first; returns how many it saw."""
-        waiting = [query_id for query_id in self._store.query_ids(still_wanted=True, session=self._session) if query_id not in self._seen][:limit]
+        waiting = [query_id for query_id in self._store.query_ids(still_wanted=True, session=self._session) if query_id not in self._seen][
+            :limit
+        ]
         queries = self._store.queries(waiting)
         drafts = []
         for query, shown in zip(queries, _shown(self._store, queries), strict=True):

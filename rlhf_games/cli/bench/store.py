@@ -65,7 +65,11 @@ class BenchStore:
             if store.query_ids():
                 raise UserError(f"{store.name} holds questions already: name an empty database")
             if not self.json:
-                print(f"{'answers':>8}" + "".join(f"{name.removesuffix('_ms'):>10}" for name in Size.__annotations__ if name != "answers") + "  ms")
+                print(
+                    f"{'answers':>8}"
+                    + "".join(f"{name.removesuffix('_ms'):>10}" for name in Size.__annotations__ if name != "answers")
+                    + "  ms"
+                )
             for before, size in zip((0, *self.sizes), self.sizes, strict=False):
                 fill(store, before, size)
                 found = measure(store, size)

@@ -104,9 +104,7 @@ def _count_down(connection: Connection, drafts: Sequence[AnswerDraft]) -> None:
     fewer = sa.update(queries).values(remaining=queries.c.remaining - 1)
     for annotator, ids in held.items():
         mine = queries.c.leased_by == annotator
-        ended = fewer.values(
-            {name: sa.case((mine, None), else_=queries.c[name]) for name in ("leased_by", "leased_until", "lease_holder")}
-        )
+        ended = fewer.values({name: sa.case((mine, None), else_=queries.c[name]) for name in ("leased_by", "leased_until", "lease_holder")})
         for piece in chunks(ids):
             connection.execute(ended.where(queries.c.id.in_(piece)))
 
@@ -147,9 +145,7 @@ def replays_of_session(statement: sa.Select[Any], session: str | None) -> sa.Sel
     return statement.where(sa.or_(own, replays.c.id.in_(about)))
 
 
-def last(
-    connection: Connection, store: str, annotator: str, kinds: Sequence[str] | None, session: str | None = None
-) -> Answer | None:
+def last(connection: Connection, store: str, annotator: str, kinds: Sequence[str] | None, session: str | None = None) -> Answer | None:
     """The annotator's newest effective answer (of these kinds), whichever session or process gave it."""
     lock_head(connection)
     mine = sa.select(answers).select_from(_EFFECTIVE).where(answers.c.annotator == annotator, retractions.c.id.is_(None))

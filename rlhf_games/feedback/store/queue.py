@@ -170,9 +170,11 @@ def lease(connection: Connection, wanted: Wanted, call: str, seconds: float, now
       seconds: until the lease runs out.
       now: seconds since 1970.
     """
-    taken: Sequence[int] = connection.execute(
-        sa.select(queries.c.id).where(STILL_WANTED, queries.c.lease_holder == call).order_by(queries.c.id)
-    ).scalars().all()
+    taken: Sequence[int] = (
+        connection.execute(sa.select(queries.c.id).where(STILL_WANTED, queries.c.lease_holder == call).order_by(queries.c.id))
+        .scalars()
+        .all()
+    )
     if taken:
         return list(taken)
     answered = (
