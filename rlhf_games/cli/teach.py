@@ -31,7 +31,7 @@ class Teach:
     """Answers the preference, ranking and rating queries of a store as a scripted teacher, until stopped (Ctrl-C).
 
     It knows the game's true score: the replays behind the clips are played again. Any number of teachers and people can answer the same
-    store at the same time; each needs its own --annotator.
+    store at the same time; each needs its own --annotator. Where the database starts again, it waits up to ten minutes.
     """
 
     store: tyro.conf.Positional[str]
@@ -50,6 +50,8 @@ class Teach:
     """Skips pairs in which neither clip brings this share of an average stretch."""
     equal: float | None = None
     """Calls a pair equal below this share of an average stretch."""
+    session: str = ""
+    """Answer only the questions of this session (`run` gives each run one); default: all, or those of the run whose folder is named."""
     evaluate: bool = False
     """Cheers and scolds in the episodes of the store too, by the name of the annotator and "-live"."""
     dropped: float | None = None
@@ -75,15 +77,17 @@ class Teach:
             raise UserError("--batch must be at least 1, --limit and --idle at least 0, --poll above 0")
         if not self.evaluate and (self.dropped is not None or self.flipped is not None):
             raise UserError("--dropped and --flipped are about cheers and scoldings: add --evaluate")
+        from rlhf_games.experiment.patience import Patience
         from rlhf_games.feedback.store import Store
         from rlhf_games.feedback.teachers import GameRewards, Teacher
         from rlhf_games.workspace import load_game
 
         annotator = self.annotator or f"teacher-{self.teacher}"
         config = self._config()
-        with Store.open(self.store, create=False) as store:
+        patience = Patience(lambda text: print(text, file=sys.stderr))
+        with Store.open(self.store, create=False, again=patience) as store:
             try:
-                teacher = Teacher(store, config, GameRewards(store, load_game, self.end_penalty), annotator)
+                teacher = Teacher(store, config, GameRewards(store, load_game, self.end_penalty), annotator, session=self.session or None)
             except ValueError as error:
                 raise UserError(f"--annotator: {error}") from error
             watch = self._evaluator(store, annotator).watch if self.evaluate else None

@@ -226,7 +226,7 @@ def _means(features: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float3
 
 
 def _standardised(means: NDArray[np.float32], centre: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """In standard deviations over the candidates: what is rare lies far out. Features that are the same in all of them count for nothing."""
+    """In standard deviations over the candidates: what is rare lies far out; features that are the same in all count for nothing."""
     return np.where(scale > 1e-6, (means - centre) / np.maximum(scale, 1e-6), 0.0).astype(np.float32)
 
 

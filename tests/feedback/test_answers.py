@@ -127,3 +127,7 @@ def test_missing_and_unknown_fields_are_named() -> None:
         from_json("rating", '{"stars": 3, "colour": 1}')
     with pytest.raises(ValueError, match="unknown kind of answer 'mood'"):
         from_json("mood", "{}")
+
+
+def test_marks_of_older_versions_are_live_marks_at_natural_speed() -> None:
+    assert from_json("evaluation", '{"seat":0,"value":-0.5}') == Evaluation(-0.5, 0, speed=1.0, since_end=None)

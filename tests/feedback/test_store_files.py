@@ -150,7 +150,7 @@ def test_a_store_that_is_deleted_while_open_takes_no_answer(sqlite_store: Store,
         path.rename(tmp_path / f"away-{path.name}")
     acts: list[Callable[[], object]] = [
         lambda: sqlite_store.post_answers([draft(ids[1])]),
-        lambda: sqlite_store.answers(),
+        sqlite_store.answers,
         lambda: sqlite_store.undo_last("ann"),
     ]
     for act in acts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -15,7 +15,8 @@ import tyro
 from rlhf_games.core.errors import UserError
 
 if TYPE_CHECKING:
-    from rlhf_games.feedback.store import Store
+    from rlhf_games.feedback.labels import Label
+    from rlhf_games.feedback.store import Answer, Store
     from rlhf_games.replay.replay import Replay
 
 _REPEATS = 5
@@ -124,9 +125,9 @@ def measure(store: Store, size: int) -> Size:
 class _Nothing:
     """No mark says anything: its episode is never there."""
 
-    def labels_of(self, answers: object) -> list[None]:
+    def labels_of(self, answers: Sequence[Answer]) -> list[tuple[Label, ...] | None]:
         """Not known yet."""
-        return [None for _ in answers]  # type: ignore[attr-defined]
+        return [None for _ in answers]
 
 
 def _answer_and_undo(store: Store) -> float:

@@ -42,12 +42,14 @@ def read_progress(connection: Connection, now: float, window: float, session: st
     def number(statement: sa.Select[Any]) -> int:
         return int(connection.execute(of_session(statement, session)).scalar_one())
 
-    given = sa.select(sa.func.coalesce(sa.func.sum(queries.c.wanted - queries.c.remaining), 0))
+    given = sa.func.coalesce(sa.func.sum(queries.c.wanted - queries.c.remaining), 0)
+    both = sa.select(given, sa.func.count(queries.c.withdrawn_at)).select_from(queries)
+    answered, withdrawn = connection.execute(of_session(both, session)).one()
     return Progress(
-        answered=number(given),
+        answered=int(answered),
         open=number(asked.where(STILL_WANTED)),
         leased=number(asked.where(STILL_WANTED, is_leased(now))),
-        withdrawn=number(asked.where(queries.c.withdrawn_at.is_not(None))),
+        withdrawn=int(withdrawn),
         retracted=number(back),
         per_minute=number(effective.where(answers.c.received_at > now - window)) * 60.0 / window,
     )

@@ -12,7 +12,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Ranking, to_json
 from rlhf_games.feedback.schema import answers, episodes, log_head, queries, replays, retractions
 from rlhf_games.feedback.store.records import Answer, AnswerDraft, AnswerPage, Row, read_answer
-from rlhf_games.feedback.store.sql import chunks, lock_head, select_where_in
+from rlhf_games.feedback.store.sql import chunks, dictionaries, lock_head, select_where_in
 
 _EFFECTIVE = answers.outerjoin(retractions, retractions.c.answer_id == answers.c.id)
 """Answers with their retraction, where there is one."""
@@ -169,7 +169,7 @@ def read(connection: Connection, store: str, since: int, kinds: Sequence[str] | 
     statement = of_session(_WITH_REPLAY.where(new).order_by(answers.c.id), session)
     if kinds is not None:
         statement = statement.where(answers.c.kind.in_(kinds))
-    rows = [dict(row) for row in connection.execute(statement).mappings()]
+    rows = dictionaries(connection.execute(statement))
     gone = sa.select(retractions.c.answer_id).where(retractions.c.id > since, retractions.c.id <= head, retractions.c.answer_id <= since)
     return AnswerPage(
         tuple(_with_replay(store, row) for row in rows),
@@ -186,7 +186,7 @@ def linked(connection: Connection, store: str, ids: Sequence[int]) -> tuple[Answ
     """Those of these effective answers that are about a replay, or about an episode that has become one; oldest first."""
     there = sa.or_(answers.c.replay_id.is_not(None), episodes.c.replay_id.is_not(None))
     statement = _WITH_REPLAY.where(retractions.c.id.is_(None), there)
-    rows = [dict(row) for row in select_where_in(connection, statement, answers.c.id, ids)]
+    rows = select_where_in(connection, statement, answers.c.id, ids)
     return tuple(_with_replay(store, row) for row in sorted(rows, key=lambda row: int(row["id"])))
 
 

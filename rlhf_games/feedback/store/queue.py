@@ -108,7 +108,7 @@ def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:
     Raises:
       UserError: an id is not there, or a row is damaged.
     """
-    rows = {row["id"]: dict(row) for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
+    rows = {row["id"]: row for row in select_where_in(connection, sa.select(queries), queries.c.id, ids)}
     joined = sa.select(query_clips.c.query_id, query_clips.c.place, clips.c.id, clips.c.json).join(
         clips, clips.c.id == query_clips.c.clip_id
     )

@@ -33,8 +33,14 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[dict[str,
 
 
 def select_where_in(connection: Connection, statement: sa.Select[Any], column: sa.Column[Any], values: Sequence[Any]) -> list[Any]:
-    """All rows of the statement with ``column`` among ``values``, as mappings, in no particular order."""
-    return [row for piece in chunks(values) for row in connection.execute(statement.where(column.in_(piece))).mappings()]
+    """All rows of the statement with ``column`` among ``values``, as dictionaries, in no particular order."""
+    return [row for piece in chunks(values) for row in dictionaries(connection.execute(statement.where(column.in_(piece))))]
+
+
+def dictionaries(result: sa.CursorResult[Any]) -> list[dict[str, Any]]:
+    """All rows by column: several times quicker than SQLAlchemy's own mappings, which matters for 100,000 of them."""
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result]
 
 
 def lock_head(connection: Connection) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import update_wrapper
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -68,8 +68,8 @@ class Transactions:
     def _check_file(self) -> None:
         if self._file is not None and identity(self._file) != self._identity:
             raise UserError(
-                f"{self.name}: the store was deleted, moved or replaced while it was open, so nothing is stored: put the file back where it "
-                "was, or close this and open the store again"
+                f"{self.name}: the store was deleted, moved or replaced while it was open, so nothing is stored: put the file back where "
+                "it was, or close this and open the store again"
             )
 
     def _failed(self, done: str, error: DBAPIError) -> UserError:
@@ -88,7 +88,7 @@ def _is_lost(error: DBAPIError) -> bool:
 def repeated(method: Callable[Concatenate[TransactionsT, P], T]) -> Callable[Concatenate[TransactionsT, P], T]:
     """A method that may be done twice: it is done again while the connection is lost and the store's ``again`` says so."""
 
-    def lasting(self: TransactionsT, *args: P.args, **kwargs: P.kwargs) -> T:
+    def lasting(self: TransactionsT, /, *args: P.args, **kwargs: P.kwargs) -> T:
         while True:
             try:
                 return method(self, *args, **kwargs)
@@ -96,4 +96,5 @@ def repeated(method: Callable[Concatenate[TransactionsT, P], T]) -> Callable[Con
                 if self._again is None or not self._again(error):
                     raise
 
-    return wraps(method)(lasting)
+    update_wrapper(lasting, method)
+    return lasting
