@@ -209,7 +209,7 @@ def _out_is_for_good(subject: GameSubject) -> None:
             for what, broken in (("acts, but is out", out & timestep.acting), ("was out and is not any more", gone & ~out)):
                 expect(not broken.any(), f"{where} seat {int(np.argmax(broken))} {what}")
             late = gone & (timestep.reward != 0)
-            expect(not late.any(), f"{where} seat {int(np.argmax(late))} earns {timestep.reward[late][0]}, but was out before")
+            expect(not late.any(), f"{where} seat {int(np.argmax(late))} earns {timestep.reward[late].sum()}, but was out before")
             gone = out
 
 
