@@ -207,6 +207,8 @@ class CoachView(SessionView[CoachSession]):
         last = action_words(spec, session.action, session.acted, ["seat 0"])
         y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 or spec.turn_based else "LAST ACTION OF SEAT 0", last)
         if spec.seats:
-            y = fact(pen, x, y, width, "THE AGENT YOU COACH PLAYS", spec.seats[SEAT])
+            pen.text((x, y), "THE AGENT YOU COACH PLAYS", "label", theme.MUTED)
+            pen.text((x, y + pen.px(22)), spec.seats[SEAT], "small", width=width)
+            y += pen.px(60)
         pen.text((x, y), "HOLD TO TAKE OVER", "label", theme.MUTED)
         key_table(pen, x, y + pen.px(38), width, control_words(spec, session.hands.chords))
