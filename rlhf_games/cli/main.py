@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from rlhf_games.core.errors import UserError, nearest
+from rlhf_games.files import describe
+from rlhf_games.interrupts import interrupted, remembered
 
 
 class Verb(NamedTuple):
@@ -68,18 +70,32 @@ class Runnable(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv`` (default: the process's) and returns the exit status."""
     try:
-        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        with remembered():
+            status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _interrupted()
     except BrokenPipeError:  # the reader (head, less) has seen enough; the flush at exit must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if interrupted():
+            return _interrupted()
+        print(f"error: {describe(error)}", file=sys.stderr)
+        return 2
+    except Exception:
+        if interrupted():
+            return _interrupted()
+        raise
     return status
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return 130
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.errors import UserError
+
 if TYPE_CHECKING:
     from rlhf_games.experiment.build import Bench
     from rlhf_games.experiment.rundir import RunDirectory
@@ -46,15 +48,20 @@ class Run:
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
         from rlhf_games.experiment.runner import create_run
+        from rlhf_games.files import new_folder
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
-        folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        _check_name(experiment, self.out)
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
             check_display()
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
-        run = create_run(experiment, folder)
+        if self.out:
+            run = create_run(experiment, self.out)
+        else:
+            with new_folder(Path("runs") / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}") as folder:
+                run = create_run(experiment, folder)
         _announce(experiment, file, run)
         return _execute(run, bench, self.annotator if with_window else None)
 
@@ -97,6 +104,16 @@ class Resume:
         if folder.status.state != "finished":
             _announce(experiment, folder.path / "config.json", folder)
         return _execute(folder, window_for=self.annotator if with_window else None, back_to=self.back_to)
+
+
+def _check_name(experiment: Experiment, out: str) -> None:
+    """Raises ``UserError`` where the run's folder would be named after an experiment whose name is no folder's."""
+    from rlhf_games.files import is_folder_name
+
+    if not out and not is_folder_name(experiment.name):
+        raise UserError(
+            f"name {experiment.name!r} cannot be the name of a folder: name the run's folder with --out, or rename the experiment"
+        )
 
 
 def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
