@@ -86,10 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _interrupted()
         print(f"error: {describe(error)}", file=sys.stderr)
         return 2
-    except Exception:
+    except Exception as error:
         if interrupted():
             return _interrupted()
-        raise
+        if not (isinstance(error, RuntimeError) and "home directory" in str(error)):  # pathlib's words for ~ and Path.home()
+            raise
+        print("error: this user has no home folder: set HOME, and XDG_CONFIG_HOME to where settings may be kept", file=sys.stderr)
+        return 2
     return status
 
 
