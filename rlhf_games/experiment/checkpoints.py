@@ -73,6 +73,9 @@ class Checkpoints:
           ValueError: ``step`` is not greater than the latest.
           UserError: the operating system refuses: no room, no right, or the folder has gone. Earlier checkpoints stay as they are.
         """
+        gone = f"{self.folder} has gone: it was moved or deleted; go on where it is now with: rlhf-games resume RUN"
+        if not self.folder.is_dir():  # orbax would make it again
+            raise UserError(gone)
         latest = self.latest()
         if latest is not None and step <= latest:
             raise ValueError(f"checkpoint {step} is not newer than the latest, {latest}, in {self.folder}")
@@ -86,7 +89,10 @@ class Checkpoints:
         if whole:
             items["leaves"] = ocp.args.PyTreeSave(whole)
         with _quiet(), _no_room(f"checkpoint {step} cannot be written to {self.folder}"):
-            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+            try:
+                self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+            except ValueError as error:
+                raise error if self.folder.is_dir() else UserError(gone) from error
 
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, also one that another process has just written; None without any."""
