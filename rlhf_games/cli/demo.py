@@ -37,10 +37,17 @@ class Demo:
     def run(self) -> int:
         """Runs all arms and says what came of it."""
         from rlhf_games.experiment import demo
+        from rlhf_games.files import new_folder
 
-        out = self.out or Path(f"runs/demo-{time.strftime('%Y%m%d-%H%M%S')}")
-        demo.check_folder(out)
+        if self.out is not None:
+            demo.check_folder(self.out)
         experiment = demo.experiment(self.seed, self.steps, self.answers)
+        if self.out is not None:
+            return self._show(experiment, self.out)
+        with new_folder(Path(f"runs/demo-{time.strftime('%Y%m%d-%H%M%S')}")) as out:
+            return self._show(experiment, out)
+
+    def _show(self, experiment: Experiment, out: Path) -> int:
         outcome = _run(experiment, out)
         if outcome is None:
             print("stopped; nothing was written")

@@ -9,7 +9,6 @@ Exit status: what ``run`` returns; 2 for anything a person can mend (``UserError
 
 from __future__ import annotations
 
-import errno
 import importlib
 import io
 import os
@@ -21,6 +20,8 @@ from typing import Any, NamedTuple, Protocol
 from rlhf_games.cli.backend import demand_32_bits
 from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.core.literal import literal
+from rlhf_games.files import describe
+from rlhf_games.interrupts import interrupted, remembered
 
 _LONGEST = 2_000
 """Characters of one line of an error: it may quote a name of any length."""
@@ -78,18 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv`` (default: the process's) and returns the exit status."""
     _prepare_process()
     try:
-        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        with remembered():
+            status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {literal(str(error), _LONGEST)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return _interrupted()
     except BrokenPipeError:  # the reader (head, less) has seen enough; the flush at exit must not complain again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except Exception as error:
+        if interrupted():
+            return _interrupted()
         problem = _outside_problem(error)
         if not problem:
             raise
@@ -100,8 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _outside_problem(error: Exception) -> str:
     """What is wrong with what the program was given or runs on, in words; empty for errors of its own."""
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        return str(error)
+    if isinstance(error, OSError):
+        return describe(error)
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's words for ~ and Path.home()
+        return "this user has no home folder: set HOME, and XDG_CONFIG_HOME to where settings may be kept"
     if isinstance(error, MemoryError) or str(error).startswith("RESOURCE_EXHAUSTED"):  # the latter is JAX's
         return "the memory is not enough for these settings: fewer games, steps, clips or members, or smaller networks need less"
     from rlhf_games.cli.backend import device_problem
@@ -116,6 +121,11 @@ def _prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what the terminal or the pipe has no letters for is shown as an escape
             stream.reconfigure(errors="backslashreplace")
+
+
+def _interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return 130
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rlhf_games.core.errors import UserError
 from rlhf_games.core.literal import literal
 
 if TYPE_CHECKING:
@@ -53,18 +54,23 @@ class Run:
         from rlhf_games.experiment.files import find_experiment, load_experiment
         from rlhf_games.experiment.runner import create_run
         from rlhf_games.feedback.store import Store
+        from rlhf_games.files import new_folder
 
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
+        _check_name(experiment, self.out)
         demand_device()
-        folder = self.out or f"runs/{experiment.name.replace('/', '-')}-{time.strftime('%Y%m%d-%H%M%S')}"
         with_window = self.teacher == "human" and not self.no_window and experiment.learns_from_people
         if with_window:
             check_display()
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
         if self.store:
             Store.open(self.store).close()  # the same
-        run = create_run(experiment, folder, self.store)
+        if self.out:
+            run = create_run(experiment, self.out, self.store)
+        else:
+            with new_folder(Path("runs") / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}") as folder:
+                run = create_run(experiment, folder, self.store)
         _announce(experiment, file, run)
         return _execute(run, bench, self.annotator if with_window else None)
 
@@ -109,6 +115,16 @@ class Resume:
         if folder.status.state != "finished":
             _announce(experiment, folder.path / "config.json", folder)
         return _execute(folder, window_for=self.annotator if with_window else None, back_to=self.back_to)
+
+
+def _check_name(experiment: Experiment, out: str) -> None:
+    """Raises ``UserError`` where the run's folder would be named after an experiment whose name is no folder's."""
+    from rlhf_games.files import is_folder_name
+
+    if not out and not is_folder_name(experiment.name):
+        raise UserError(
+            f"name {experiment.name!r} cannot be the name of a folder: name the run's folder with --out, or rename the experiment"
+        )
 
 
 def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +25,7 @@ import orbax.checkpoint as ocp
 
 from rlhf_games.core.agent import PyTree
 from rlhf_games.core.errors import UserError
+from rlhf_games.files import describe
 from rlhf_games.published.leaves import flatten, stored, unflatten
 
 _BEFORE_DIGESTS = {"paths", "empty", "extra"}
@@ -66,7 +71,11 @@ class Checkpoints:
 
         Raises:
           ValueError: ``step`` is not greater than the latest.
+          UserError: the operating system refuses: no room, no right, or the folder has gone. Earlier checkpoints stay as they are.
         """
+        gone = f"{self.folder} has gone: it was moved or deleted; go on where it is now with: rlhf-games resume RUN"
+        if not self.folder.is_dir():  # orbax would make it again
+            raise UserError(gone)
         latest = self.latest()
         if latest is not None and step <= latest:
             raise ValueError(f"checkpoint {step} is not newer than the latest, {latest}, in {self.folder}")
@@ -79,7 +88,11 @@ class Checkpoints:
         items: dict[str, Any] = {"about": ocp.args.JsonSave(about)}
         if whole:
             items["leaves"] = ocp.args.PyTreeSave(whole)
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        with _quiet(), _no_room(f"checkpoint {step} cannot be written to {self.folder}"):
+            try:
+                self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+            except ValueError as error:
+                raise error if self.folder.is_dir() else UserError(gone) from error
 
     def latest(self) -> int | None:
         """Step of the newest complete checkpoint, also one that another process has just written; None without any."""
@@ -118,7 +131,7 @@ class Checkpoints:
     def extra(self, step: int) -> dict[str, Any]:
         """What was saved beside the tree; raises as ``restore``, and does not look at the tree."""
         self._check_known(step)
-        with _damage(f"checkpoint {step} in {self.folder}"):
+        with _quiet(), _damage(f"checkpoint {step} in {self.folder}"):
             found: dict[str, Any] = self._about(step)["extra"]
         return found
 
@@ -144,7 +157,7 @@ class Checkpoints:
 
     def _read(self, step: int, where: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
         """What was stored beside the leaves, and the leaves by their place in the tree."""
-        with _damage(where):
+        with _quiet(), _damage(where):
             about = self._about(step)
             empty = {name: np.zeros(shape, jnp.dtype(kind)) for name, (shape, kind) in about["empty"].items()}
             names = {str(i) for i in range(len(about["paths"]))} - set(empty)
@@ -163,6 +176,42 @@ class Checkpoints:
         if about.keys() != _BEFORE_DIGESTS and about.pop("digest", "") != _digest(about):
             raise ValueError("it holds other values than were saved")
         return about
+
+
+@contextmanager
+def _no_room(what: str) -> Iterator[None]:
+    """Errors of the operating system, which tensorstore wraps in ``ValueError``, as words for a person."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: {describe(error)}") from error
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        raise UserError(f"{what}: {describe(OSError(int(code[1]), os.strerror(int(code[1]))))}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps orbax and tensorstore, which also raise what goes wrong, from printing tracebacks about it.
+
+    After an error it stays quiet: their threads are not done by then.
+    """
+    logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels, hook = [log.level for log in logs], sys.unraisablehook
+
+    def silent(found: Any) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    sys.unraisablehook = silent
+    for log in logs:
+        log.setLevel(logging.CRITICAL)
+    yield
+    sys.unraisablehook = hook
+    for log, level in zip(logs, levels, strict=True):
+        log.setLevel(level)
 
 
 @contextmanager

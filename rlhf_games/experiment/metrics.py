@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.rundir import RunDirectory
-from rlhf_games.files import write_atomically
+from rlhf_games.files import umask, write_atomically
 
 _RESERVED = ("step", "time")
 
@@ -50,7 +51,7 @@ class MetricsWriter:
         elif run.metrics_path.exists() and run.metrics_path.stat().st_size:
             raise UserError(f"{run.metrics_path} has metrics already: resume the run from a checkpoint, or start another in another folder")
         self._file: BinaryIO = run.metrics_path.open("ab")
-        self._events = _open_events(run.tensorboard_path, resume_step)
+        self._events = _Events(run.tensorboard_path, resume_step)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Appends one report; it is in the file when this returns.
@@ -70,7 +71,7 @@ class MetricsWriter:
         self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
         self._file.flush()
         finite = {name: value for name, value in numbers.items() if value is not None}
-        self._events.add_event(_event(int(step), now, finite))
+        self._events.add(_event(int(step), now, finite))
         if self._wandb is not None:
             self._wandb.log(finite, step=int(step))
 
@@ -155,16 +156,34 @@ def _number(name: str, value: Any) -> float | int | None:
     return number if math.isfinite(number) else None
 
 
-def _open_events(folder: Path, resume_step: int | None) -> Any:
-    """An event file writer; it says where it resumes, so that browsers drop later points of earlier files."""
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+class _Events:
+    """A TensorBoard event file, written by the caller's thread: TensorBoard's own writer prints what goes wrong and goes on without it."""
 
-    writer = EventFileWriter(str(folder))
-    if resume_step is not None:
-        start = SessionLog(status=SessionLog.START)
-        writer.add_event(Event(wall_time=time.time(), step=max(resume_step + 1, 0), session_log=start))
-    return writer
+    def __init__(self, folder: Path, resume_step: int | None) -> None:
+        """A new file; it says where it resumes, so that browsers drop later points of earlier files."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        now = time.time()
+        handle, name = tempfile.mkstemp(f".{os.getpid()}.0", f"events.out.tfevents.{int(now):010d}.{os.uname().nodename}.", folder)
+        Path(name).chmod(0o666 & ~umask())  # mkstemp's files are their owner's alone
+        self._file: BinaryIO = os.fdopen(handle, "wb")
+        self._records: Any = RecordWriter(self._file)
+        self.add(Event(wall_time=now, file_version="brain.Event:2"))
+        if resume_step is not None:
+            self.add(Event(wall_time=now, step=max(resume_step + 1, 0), session_log=SessionLog(status=SessionLog.START)))
+
+    def add(self, event: Any) -> None:
+        """Appends an event."""
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Hands everything to the operating system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flushes and ends."""
+        self._file.close()
 
 
 def _event(step: int, now: float, values: Mapping[str, float]) -> Any:

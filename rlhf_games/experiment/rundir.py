@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.versions import uncommitted_changes, versions
 from rlhf_games.feedback.place import FILE as STORE_FILE
 from rlhf_games.feedback.place import Place, place_text
-from rlhf_games.files import sync_folder, umask, write_atomically
+from rlhf_games.files import overwrite, sync_folder, umask, write_atomically
 
 State: TypeAlias = Literal["created", "running", "finished", "stopped", "failed", "died"]
 """``stopped``: by a person, can go on. ``failed``: by an error. ``died``: it says "running" but no learner holds the folder."""
@@ -40,6 +40,9 @@ State: TypeAlias = Literal["created", "running", "finished", "stopped", "failed"
 _STATES: tuple[str, ...] = get_args(State)
 _LOCK_ATTEMPTS = 10
 """Somebody who only looks whether a learner is alive holds the lock for an instant; a learner tries a little longer than that."""
+
+_SHORT = 500
+"""Characters of a reason that fit into the place of an older status."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,9 @@ class RunDirectory:
             raise UserError(f"{folder} is not the folder of a run: it has no config.json; name the folder that rlhf-games run made")
         run = cls(folder, *(read_object(folder / f"{name}.json") for name in ("config", "seeds", "versions")))
         _read_status(folder)
-        run.checkpoints_path.mkdir(exist_ok=True)  # empty folders get lost in copies and archives
-        run.tensorboard_path.mkdir(exist_ok=True)
+        for path in (run.checkpoints_path, run.tensorboard_path):  # empty folders get lost in copies and archives
+            with suppress(OSError):  # where nothing may be written
+                path.mkdir(exist_ok=True)
         return run
 
     @property
@@ -171,12 +175,22 @@ class RunDirectory:
         """Records how the run stands, durably."""
         write_atomically(self.path / "status.json", _status_text(state, reason))
 
+    def _end(self, state: State, reason: str) -> None:
+        """Records how the run ended, on a full disk in place of the old words. A folder that has gone keeps "running" (it `died`)."""
+        with suppress(OSError):
+            try:
+                self.set_status(state, reason)
+            except OSError:
+                overwrite(self.path / "status.json", _status_text(state, reason[:_SHORT]))
+
     def has_learner(self) -> bool:
         """Whether a living process holds the run (``lock``)."""
         try:
             handle = _lock_file(self.path, fcntl.LOCK_SH)
         except BlockingIOError:
             return True
+        except OSError:  # no lock file: nobody ever learned here
+            return False
         os.close(handle)
         return False
 
@@ -206,10 +220,10 @@ class RunDirectory:
             try:
                 yield
             except (KeyboardInterrupt, SystemExit) as signal:
-                self.set_status("stopped", "interrupted" if isinstance(signal, KeyboardInterrupt) else "the process was told to exit")
+                self._end("stopped", "interrupted" if isinstance(signal, KeyboardInterrupt) else "the process was told to exit")
                 raise
             except BaseException as error:
-                self.set_status("failed", f"{type(error).__name__}: {error}")
+                self._end("failed", f"{type(error).__name__}: {error}")
                 raise
             if _read_status(self.path).state == "running":
                 self.set_status("finished")
@@ -251,7 +265,8 @@ def _fill(
 
 def _lock_file(folder: Path, mode: int) -> int:
     """Opens and locks the learner's lock file without waiting; raises ``BlockingIOError`` where it is held."""
-    handle = os.open(folder / "learner.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    flags = os.O_RDONLY if mode == fcntl.LOCK_SH else os.O_RDWR | os.O_CREAT  # who only looks may have no right to write
+    handle = os.open(folder / "learner.lock", flags, 0o666)
     try:
         fcntl.flock(handle, mode | fcntl.LOCK_NB)
     except BaseException:

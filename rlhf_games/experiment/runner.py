@@ -29,6 +29,7 @@ from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.place import Place, resolve
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.files import write_atomically
+from rlhf_games.interrupts import interrupted
 from rlhf_games.published.container import About
 from rlhf_games.published.folder import FOLDER, listed
 from rlhf_games.published.publishing import publish
@@ -62,7 +63,8 @@ class Interruption:
 
     @contextmanager
     def listening(self) -> Iterator[Interruption]:
-        """Takes SIGINT and SIGTERM inside (in the main thread; elsewhere nothing is taken)."""
+        """Takes SIGINT and SIGTERM inside (in the main thread; elsewhere nothing is taken); a Ctrl-C that a library swallowed counts."""
+        self.asked |= interrupted()
         if threading.current_thread() is not threading.main_thread():
             yield self
             return

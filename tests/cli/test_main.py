@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +17,7 @@ import pytest
 from rlhf_games import workspace
 from rlhf_games.cli import main as cli
 from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.runner import Interruption
 
 TABLE = {
     "games": cli.Verb("x:X", "list games"),
@@ -119,3 +123,35 @@ def test_workspace_is_used(make_lab: Callable[..., Path], capsys: pytest.Capture
     assert workspace.roots()[0] == lab
     assert cli.main(["--workspace", str(lab / "games"), "--version"]) == 2
     assert "holds no games" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", [ImportError("Encountered an error while initializing the extension."), None])
+def test_a_swallowed_ctrl_c_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: Exception | None
+) -> None:
+    """What JAX does with it: an extension that is being imported raises another error; a callback passes it over."""
+
+    def library(argv: list[str]) -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(10_000):  # the signal arrives between two steps of the interpreter
+                pass
+        if other is not None:
+            raise other
+        asked = Interruption(print)
+        with asked.listening():
+            return 130 if asked() else 0
+
+    monkeypatch.setattr(cli, "_dispatch", library)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == ("" if other is None else "interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert cli.interrupted()
+    monkeypatch.setattr(cli, "_dispatch", lambda argv: int(cli.interrupted()))
+    assert cli.main([]) == 0, "the next command line begins anew"
+
+
+def test_no_home_folder_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "_dispatch", lambda argv: len(str(Path("~nobody-of-that-name/x").expanduser())))
+    assert cli.main([]) == 2
+    assert "error: this user has no home folder" in capsys.readouterr().err

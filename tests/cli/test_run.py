@@ -113,6 +113,20 @@ def test_an_experiment_of_a_workspace_is_found_by_name(lab: Path, capsys: pytest
     assert "--set bugdet=9: bugdet: there is no such setting; did you mean 'feedback.budget'?" in capsys.readouterr().err
 
 
+def test_runs_of_one_second_get_folders_of_their_own(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda form: "20260101-120000")
+    quick = ["run", *TINY.flags(TINY.SETTINGS | {"iterations": 1, "steps": 64, "evaluation_episodes": 1})]
+    assert main(quick) == main(quick) == 0
+    assert sorted(path.name for path in (lab / "runs").iterdir()) == ["tiny-20260101-120000", "tiny-20260101-120000-2"]
+
+
+def test_a_name_does_not_lead_out_of_the_folder_of_runs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = TINY.flags(TINY.SETTINGS | {"name": "../../x"})
+    assert main(["run", *flags]) == 2
+    assert "name '../../x' cannot be the name of a folder: name the run's folder with --out" in capsys.readouterr().err
+    assert not (lab / "runs").exists()
+
+
 def test_what_is_no_experiment_is_named(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (lab / "experiments").mkdir()
     assert main(["run", "experiments"]) == 2

@@ -117,6 +117,17 @@ def test_damage_is_said(tmp_path: Path) -> None:
         Checkpoints(tmp_path / "nowhere", read_only=True)
 
 
+def test_a_folder_that_was_moved_away_is_said(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(1, {"x": jnp.zeros(3)})
+        (tmp_path / "c").rename(tmp_path / "moved")
+        with pytest.raises(UserError, match="has gone: it was moved or deleted"):
+            checkpoints.save(2, {"x": jnp.zeros(3)})
+    assert not (tmp_path / "c").exists()
+    with Checkpoints(tmp_path / "moved") as checkpoints:
+        assert checkpoints.restore(1, {"x": jnp.ones(3)})[0]["x"].tolist() == [0, 0, 0]
+
+
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import numpy as np
