@@ -91,12 +91,13 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
     Raises:
       UserError: another process is at it, or it is finished already (and has published what it came to).
     """
-    finished = run.status.state == "finished"
+    state = run.status.state
+    finished = state == "finished"
     if finished and listed(run.path / FOLDER):
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
-        loop = (bench or Bench(experiment)).loop(experiment, run.store_path)
+        loop = (bench or Bench(experiment)).loop(experiment, run.store_path, resumed=state != "created")
         with loop.store:
             if not finished:
                 return _go_on(run, loop, checkpoints, report, interruption)

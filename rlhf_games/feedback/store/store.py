@@ -119,10 +119,11 @@ class Store:
         with self._read() as connection:
             return queue.load(connection, self.name, ids)
 
-    def query_ids(self, *, kind: str | None = None, still_wanted: bool = False) -> list[int]:
-        """Ids of queries, oldest first: all, of one kind, or only those that somebody should still answer."""
+    def query_ids(self, *, kind: str | None = None, session: str | None = None, still_wanted: bool = False) -> list[int]:
+        """Ids of queries, oldest first: all, of one kind, of one session, or only those that somebody should still answer."""
         statement = sa.select(queries.c.id).order_by(queries.c.id)
         statement = statement if kind is None else statement.where(queries.c.kind == kind)
+        statement = statement if session is None else statement.where(queries.c.session == session)
         with self._read() as connection:
             return list(connection.execute(statement.where(STILL_WANTED) if still_wanted else statement).scalars())
 
