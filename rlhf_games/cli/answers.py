@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Answers:
     """Shows how far a store is and who answered, or writes all its answers as JSON lines."""
 
-    store: tyro.conf.Positional[str]
+    store: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STORE")]
     """Path of the store, a folder with a store.sqlite, or a postgresql:// URL."""
     export: Path | None = None
     """Write every answer ever given, those taken back too, one JSON object per line; "-" for the terminal."""

@@ -26,12 +26,12 @@ class Run:
     "Not trusted yet": on those it is not better than chance beyond doubt, so its reward is not paid.
     """
 
-    experiment: Annotated[str, tyro.conf.Positional] = ""
+    experiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT")] = ""
     """An experiment file, its folder, or the name of one in a workspace; left out: the one called default."""
     out: str = ""
     """Folder for the run; default: runs/<name>-<date and time>."""
-    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
-    """Change one setting, for example --set feedback.budget=400; may be given many times."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY=VALUE")] = field(default=())
+    """Change one setting, for example --set feedback.budget=400; may be given many times. rlhf-games settings lists them."""
     teacher: str = ""
     """Who answers: oracle, stochastic, mistake, skip, equal, myopic or random (scripted); recorded:RUN (what was answered in that run); or
     human: you, in a window that opens beside the run. Your answers are taken as they come; --set feedback.mode=wait waits for them."""
@@ -72,7 +72,7 @@ class Run:
 class Resume:
     """Go on with a run that was stopped, from its last checkpoint."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     annotator: str = ""
     """Your name, as your answers will carry it, where a person is the teacher; remembered. The first time, the window asks."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from rlhf_games.core.errors import closest, did_you_mean
 from rlhf_games.feedback.queries import Kind, QueryConfig
 from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
 from rlhf_games.reward.ensemble import Anchor
@@ -202,7 +203,9 @@ def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | Non
             raise ValueError(f"feedback.teacher_settings.{name} must be a number, got {value!r}")
     values = {"beta": base.beta, "gamma": base.gamma, "mistake": base.mistake, "skip": base.skip, "equal": base.equal}
     if unknown := set(feedback.teacher_settings) - set(values):
-        raise ValueError(f"feedback.teacher_settings has no {min(unknown)!r}; it has {', '.join(values)}")
+        key, close = f"feedback.teacher_settings.{min(unknown)}", closest(min(unknown), values)
+        hint = did_you_mean(f"feedback.teacher_settings.{close}") if close else f"; known are: {', '.join(values)}"
+        raise ValueError(f"{key} is no setting of a teacher{hint}")
     try:
         return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
     except ValueError as error:
