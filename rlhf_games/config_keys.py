@@ -13,6 +13,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -134,7 +135,7 @@ def field_docs(cls: type) -> Mapping[str, str]:
         except (OSError, TypeError, SyntaxError, ValueError):  # made at run time
             continue
         body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for entry, below in zip(body, body[1:], strict=False):
+        for entry, below in pairwise(body):
             if isinstance(entry, ast.AnnAssign) and isinstance(entry.target, ast.Name) and (text := _literal_text(below)):
                 found[entry.target.id] = " ".join(text.split())
     return found

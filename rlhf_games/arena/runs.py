@@ -74,14 +74,14 @@ def find_target(text: str, create: bool = False) -> Target:
             raise UserError(f"{path} holds no store.sqlite: name the folder of a run that has begun, or the file of a store")
         game = config.get("game")
         feedback = config.get("feedback")
-        budget = feedback.get("budget") if isinstance(feedback, dict) else None
+        budget, wanted = (feedback.get("budget"), feedback.get("wanted", 1)) if isinstance(feedback, dict) else (None, 1)
         name, options = (game.get("name"), game.get("options")) if isinstance(game, dict) else ("", None)
         return Target(
             str(path / "store.sqlite"),
             path,
             path.resolve().name,
             str(name or ""),
-            budget if isinstance(budget, int) and budget > 0 else None,
+            budget * wanted if isinstance(budget, int) and isinstance(wanted, int) and budget > 0 else None,
             options if isinstance(options, dict) else {},
         )
     if not path.exists() and not create:

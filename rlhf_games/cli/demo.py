@@ -69,7 +69,7 @@ class _Display:
     def __init__(self, bars: Bars, experiment: Experiment) -> None:
         from rlhf_games.experiment.comparison import arms
 
-        self._bars, self._budget = bars, experiment.feedback.budget
+        self._bars, self._budget = bars, experiment.feedback.answers
         self._arms = arms(experiment)
         self._rows = {
             arm.label: bars.add_task(f"[dim]{arm.label}", total=experiment.iterations, start=False, note="") for arm in self._arms

@@ -31,7 +31,7 @@ class RunProgress:
     """One bar for a run, with the numbers that matter beside it."""
 
     def __init__(self, bar: Progress, experiment: spec.Experiment) -> None:
-        self._bar, self._budget = bar, experiment.feedback.budget if experiment.learns_from_people else 0
+        self._bar, self._budget = bar, experiment.feedback.answers if experiment.learns_from_people else 0
         people = experiment.learns_from_people and experiment.feedback.teacher == "human"
         note = "waiting for the first answers" if people else "compiling"
         self._task = bar.add_task(experiment.name, total=experiment.iterations, note=note)

@@ -101,7 +101,7 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
     here = Path.cwd()
     file = file.relative_to(here) if file.is_relative_to(here) else file
     answers = (
-        f"{experiment.feedback.budget:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
+        f"{experiment.feedback.answers:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
     )
     print(
         f"{experiment.name} ({file}): {experiment.agent.name} plays {experiment.game.name},"

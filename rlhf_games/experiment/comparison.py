@@ -105,7 +105,7 @@ def arms(experiment: Experiment, constants: Sequence[float] = CONSTANTS) -> list
         raise UserError("a comparison sets reward.* itself, arm by arm: leave it out of the experiment")
     if not experiment.learns_from_people or experiment.feedback.teacher == "human" or experiment.feedback.mode != "wait":
         raise UserError("a comparison needs questions (feedback.budget above 0), a scripted teacher, and feedback.mode 'wait'")
-    asked, teacher = experiment.feedback.budget, experiment.feedback.teacher
+    asked, teacher = experiment.feedback.answers, experiment.feedback.teacher
     answerer = "a scripted teacher who knows the score" if teacher == "oracle" else f"the scripted teacher {teacher!r}"
 
     def arm(role: Role, name: str, label: str, meaning: str, **changes: Any) -> Arm:

@@ -22,6 +22,7 @@ from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_tea
 from rlhf_games.experiment.trainer import Recording, Trainer
 from rlhf_games.feedback.free_standing import FreeStanding
 from rlhf_games.feedback.labels import LabelReader, ties
+from rlhf_games.feedback.panel import Panel, panel
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.feedback.schedules import quota
 from rlhf_games.feedback.store import Store
@@ -87,7 +88,7 @@ class FeedbackLoop:
         self.iteration = 0
         self.trusted = False
 
-    def _teacher(self) -> Teacher | RecordedTeacher | None:
+    def _teacher(self) -> Teacher | Panel | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
         if config is None or not self.experiment.learns_from_people:
             return self._recorded_teacher()
@@ -96,7 +97,7 @@ class FeedbackLoop:
         def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
             return list(clip_rewards(self.asker.reader.read(clips, length)))
 
-        return Teacher(self.store, config, rewards, annotator=f"teacher:{self.experiment.feedback.teacher}")
+        return panel(self.store, config, rewards, f"teacher:{self.experiment.feedback.teacher}", self.experiment.feedback.wanted)
 
     def _recorded_teacher(self) -> RecordedTeacher | None:
         source = recorded_source(self.experiment.feedback.teacher)
@@ -232,8 +233,9 @@ class FeedbackLoop:
         return self.trusted or bool(reward.true or reward.constant or reward.random)
 
     def _all_answered(self) -> bool:
-        silent = self.teacher.unmatched if isinstance(self.teacher, RecordedTeacher) else 0  # nobody is waited for there
-        return self.labels.answered + silent >= self._asked
+        if isinstance(self.teacher, RecordedTeacher):  # nobody is waited for there
+            return self.labels.questions() + self.teacher.unmatched >= self._asked
+        return self.labels.questions(self.experiment.feedback.wanted) >= self._asked
 
     def _collect(self, until: Callable[[], bool]) -> bool:
         """Takes answers. False where ``until`` said stop.

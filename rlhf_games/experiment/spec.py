@@ -102,6 +102,8 @@ class FeedbackConfig:
     """Clips of a ranking, 3 to 6."""
     budget: int = 700
     """Questions asked in all, unanswerable ones included."""
+    wanted: int = 1
+    """Different annotators who shall each answer every question; a scripted teacher answers as so many, who err each in their own way."""
     initial: float = 0.25
     """Share of the budget asked about the first policy, before any learning."""
     schedule: Literal["constant", "hyperbolic", "at_once"] = "hyperbolic"
@@ -119,10 +121,16 @@ class FeedbackConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "budget")
+        _at_least(self, 1, "wanted")
         if not 3 <= self.clips <= 6:
             raise ValueError(f"clips must be in 3..6, got {self.clips}")
         if not 0.0 <= self.initial <= 1.0:
             raise ValueError(f"initial must be in [0, 1], got {self.initial}")
+
+    @property
+    def answers(self) -> int:
+        """Answers wanted in all."""
+        return self.budget * self.wanted
 
     @property
     def shown(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -201,7 +202,7 @@ class LabelReader:
         """
         self._store, self._session, self._free = store, session, free
         self._labels: dict[int, tuple[Label, ...]] = {}
-        self._asked: set[int] = set()
+        self._asked: dict[int, int] = {}
         self._unclear: set[int] = set()
         self._cursor = 0
 
@@ -215,6 +216,10 @@ class LabelReader:
         """Answers to questions about clips that stand, "can't tell" included: what a budget of questions is counted in."""
         return len(self._asked)
 
+    def questions(self, answers: int = 1) -> int:
+        """Questions about clips that have at least so many answers that stand."""
+        return sum(count >= answers for count in Counter(self._asked.values()).values())
+
     def poll(self) -> bool:
         """Reads what is new; returns whether ``labels`` or ``answered`` changed."""
         page = self._store.answers(self._cursor, kinds=ASKED if self._free is None else tuple(dict.fromkeys(ASKED + FREE)))
@@ -222,7 +227,7 @@ class LabelReader:
         gone = [answer_id for answer_id in page.retracted if answer_id in self._labels or answer_id in self._unclear]
         for answer_id in gone:
             self._labels.pop(answer_id, None)
-            self._asked.discard(answer_id)
+            self._asked.pop(answer_id, None)
             self._unclear.discard(answer_id)
         count = len(self._labels)
         self._take_asked([answer for answer in page.answers if answer.query_id is not None])
@@ -238,7 +243,7 @@ class LabelReader:
             if self._session in (None, query.session):
                 label = asked_label(answer, query)
                 self._labels[answer.id] = () if label is None else (label,)
-                self._asked.add(answer.id)
+                self._asked[answer.id] = query.id
 
     def _take_free(self, answers: Iterable[Answer]) -> None:
         if self._free is None:
