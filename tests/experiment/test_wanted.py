@@ -67,5 +67,5 @@ def test_mode_wait_waits_for_every_annotator(make_loop: MakeLoop) -> None:
 
 
 def test_it_is_one_at_least() -> None:
-    with pytest.raises(UserError, match="feedback.wanted: must be at least 1, got 0"):
+    with pytest.raises(UserError, match=r"feedback\.wanted: must be at least 1, got 0"):
         tiny(feedback__wanted=0)
