@@ -43,7 +43,7 @@ COLUMNS: tuple[Column, ...] = (
         "clips",
         "list",
         "The question's clips in canonical order (how they were stored, not how they were shown). Each has length (steps), seat (from 0) "
-        "and segments, a list of {episode, start, length}: episode names the replay, start is its first step shown (from 0), length in steps.",
+        "and segments, a list of {episode, start, length}: episode names the replay, start is its first step (from 0), length in steps.",
     ),
     Column("display", "list of integers", "As shown: display[place] is the number of the clip at that place; place 0 is left, or first."),
     Column(
