@@ -37,6 +37,8 @@ class Run:
     human: you, in a window that opens beside the run. Your answers are taken as they come; --set feedback.mode=wait waits for them."""
     annotator: str = ""
     """Your name, as your answers will carry it, with --teacher human; remembered. The first time, the window asks."""
+    wandb: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Send metrics to Weights & Biases too (pip install 'rlhf-games[wandb]'); WANDB_MODE=offline keeps them on this machine."""
     no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --teacher human: open no window; answer from other processes (rlhf-games judge RUN)."""
 
@@ -45,8 +47,11 @@ class Run:
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
+        from rlhf_games.experiment.metrics import check_wandb
         from rlhf_games.experiment.runner import create_run
 
+        if self.wandb:
+            check_wandb()
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
         folder = self.out or f"runs/{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -56,7 +61,7 @@ class Run:
         bench = Bench(experiment)  # before the folder: what does not fit leaves nothing behind
         run = create_run(experiment, folder)
         _announce(experiment, file, run)
-        return _execute(run, bench, self.annotator if with_window else None)
+        return _execute(run, bench, self.annotator if with_window else None, wandb=self.wandb)
 
     def _changes(self) -> list[str]:
         """What the flags say, as ``--set`` would."""
@@ -118,7 +123,7 @@ def _recorded(source: str) -> str:
         return source if "://" in source else str(Path(source).expanduser().resolve())
 
 
-def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None) -> int:
+def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None, *, wandb: bool = False) -> int:
     """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
     from rich.console import Console
 
@@ -135,7 +140,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
             window = open_window(folder.path, window_for, progress.say, experiment.feedback.kind)
         interruption = Interruption(progress.say)
         with interruption.listening():
-            summary = execute(folder, progress, interruption, bench)
+            summary = execute(folder, progress, interruption, bench, wandb=wandb)
     console = Console()
     if window is not None:
         window.leave()

@@ -1,4 +1,4 @@
-"""What every metric of a run means: for reports, and for docs/metrics.md, which is made of it (``python -m rlhf_games.experiment.glossary``)."""
+"""What every metric of a run means: for reports, and for docs/metrics.md (``python -m rlhf_games.experiment.glossary`` prints it)."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ MEANINGS: dict[str, str] = {
     "reward_model/nll_floor": "What nll cannot fall below: the share of ties × log 2.",
     "reward_model/ece": "Expected calibration error in [0, 1]: how far the model's stated probabilities are from how often it is right.",
     "reward_model/brier": "Mean squared error of the stated probabilities, in [0, 1]; 0.25 is a model without a clue.",
-    "reward_model/spread_ratio": "Disagreement of the ensemble's members on the present policy's steps relative to labelled ones; far above "
-    "1: the policy has left what the model knows.",
+    "reward_model/spread_ratio": "Disagreement of the ensemble's members on the present policy's steps relative to labelled ones; far "
+    "above 1: the policy has left what the model knows.",
     "reward_model/spearman": "Rank correlation in [−1, 1] of predicted and true return over held-out clips.",
     f"{_BINS}…": "Accuracy on held-out comparisons whose clips' true returns differ by so many points (from, to).",
     "seconds/record": "Playing the games that questions are asked about.",

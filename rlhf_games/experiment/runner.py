@@ -21,6 +21,7 @@ from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
+from rlhf_games.experiment.progress_words import in_words
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.recorded import RecordedTeacher
@@ -76,7 +77,9 @@ def experiment_of(run: RunDirectory) -> Experiment:
     return from_mapping(Experiment, run.config, str(run.path / "config.json"))
 
 
-def execute(run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None) -> dict[str, Any] | None:
+def execute(
+    run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None, *, wandb: bool = False
+) -> dict[str, Any] | None:
     """Does what is left of a run, from its last checkpoint. What it has learned is published after each iteration.
 
     Args:
@@ -84,6 +87,7 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
       report: is told after each iteration.
       interruption: asked between iterations.
       bench: programs compiled for another run of the same kind, to use again.
+      wandb: send metrics to Weights & Biases too; a run that was sent there before goes on with it.
 
     Returns:
       The summary (also in ``summary.json``); None where the run was stopped before its end.
@@ -100,21 +104,21 @@ def execute(run: RunDirectory, report: Report, interruption: Interruption, bench
         loop = (bench or Bench(experiment)).loop(experiment, run.store_path, resumed=state != "created")
         with loop.store:
             if not finished:
-                return _go_on(run, loop, checkpoints, report, interruption)
+                return _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
             _restore(loop, checkpoints)  # of a version that published nothing
             _publish(run, loop)
             return run.summary
 
 
 def _go_on(
-    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption
+    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption, wandb: bool
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
     began, experiment = time.monotonic(), loop.experiment
     restored = _restore(loop, checkpoints)
     _publish(run, loop)
     resume = None if not restored and not run.metrics_path.exists() else loop.iteration * experiment.steps_per_iteration or -1
-    with MetricsWriter(run, resume_step=resume) as metrics:
+    with MetricsWriter(run, wandb=wandb, resume_step=resume) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
             return None
@@ -157,6 +161,7 @@ def _keep(
     """Makes an iteration last: numbers, checkpoint, publication; then tells of it."""
     metrics.write(progress.steps, progress.metrics)
     metrics.flush()
+    run.log(f"iteration {progress.iteration} of {loop.experiment.iterations}: {in_words(progress, loop.experiment)}")
     state, extra = loop.checkpoint()
     checkpoints.save(loop.iteration, state, extra)
     _publish(run, loop)
