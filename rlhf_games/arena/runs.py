@@ -92,7 +92,7 @@ def find_target(text: str, create: bool = False) -> Target:
 def find_runs(folder: Path) -> list[Target]:
     """The runs that lie in a folder or in its folders (those of a study), newest first; at most ``_RUNS``.
 
-    Stores in folders ``answers`` are among them (a demo leaves such): these have no agent.
+    Stores in folders ``answers`` are among them (demos of version 0.1 left such): these have no agent.
     """
     runs = {path for pattern in ("*/store.sqlite", "*/*/store.sqlite", "*/*/*/store.sqlite") for path in folder.glob(pattern)}
     found = {path: path.parent for path in runs} | {path: path for path in folder.glob("*/answers/*.sqlite") if path not in runs}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.loop import FeedbackLoop, Progress, Watcher
+from rlhf_games.experiment.runner import create_run, execute_loop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.statistics import normalised_ratio
 from rlhf_games.reward.sources import SourceWeights
@@ -130,26 +131,25 @@ def arms(experiment: Experiment, constants: Sequence[float] = CONSTANTS) -> list
     return found
 
 
-def run_arm(bench: Bench, arm: Arm, store: str | Path, watch: Watcher, until: Callable[[], bool] = lambda: False) -> ArmResult | None:
-    """Trains one arm and measures its final policy; None where ``until`` said stop.
+def run_arm(bench: Bench, arm: Arm, folder: str | Path, watch: Watcher, until: Callable[[], bool] = lambda: False) -> ArmResult | None:
+    """Trains one arm, as a run in a folder of its own, and measures its final policy; None where ``until`` said stop.
 
     Args:
       bench: made for any arm of the comparison.
       arm: what to run.
-      store: new database for its questions and answers; the caller closes ``result.loop.store``.
+      folder: for the run, as ``rlhf-games run`` makes it; must not exist. The caller closes ``result.loop.store`` before it moves it.
       watch: is told after each iteration.
       until: asked between iterations.
     """
     began = time.monotonic()
-    loop = bench.loop(arm.experiment, store)
     seen: list[Progress] = []
 
     def note(progress: Progress) -> None:
         seen.append(progress)
         watch(progress)
 
-    if not loop.run(note, until):
-        loop.store.close()
+    loop, summary = execute_loop(create_run(arm.experiment, folder), note, until, bench)
+    if summary is None:
         return None
     return ArmResult(
         arm,

@@ -78,7 +78,7 @@ def experiment_of(run: RunDirectory) -> Experiment:
 
 
 def execute(
-    run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None, *, wandb: bool = False
+    run: RunDirectory, report: Report, interruption: Callable[[], bool], bench: Bench | None = None, *, wandb: bool = False
 ) -> dict[str, Any] | None:
     """Does what is left of a run, from its last checkpoint. What it has learned is published after each iteration.
 
@@ -95,6 +95,13 @@ def execute(
     Raises:
       UserError: another process is at it, or it is finished already (and has published what it came to).
     """
+    return execute_loop(run, report, interruption, bench, wandb=wandb)[1]
+
+
+def execute_loop(
+    run: RunDirectory, report: Report, interruption: Callable[[], bool], bench: Bench | None = None, *, wandb: bool = False
+) -> tuple[FeedbackLoop, dict[str, Any] | None]:
+    """`execute`, for callers who want the loop too: as it stands at the end, its store closed (it opens again when it is asked)."""
     state = run.status.state
     finished = state == "finished"
     if finished and listed(run.path / FOLDER):
@@ -104,14 +111,14 @@ def execute(
         loop = (bench or Bench(experiment)).loop(experiment, run.store_path, resumed=state != "created")
         with loop.store:
             if not finished:
-                return _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
+                return loop, _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
             _restore(loop, checkpoints)  # of a version that published nothing
             _publish(run, loop)
-            return run.summary
+            return loop, run.summary
 
 
 def _go_on(
-    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption, wandb: bool
+    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Callable[[], bool], wandb: bool
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
     began, experiment = time.monotonic(), loop.experiment
