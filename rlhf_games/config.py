@@ -13,18 +13,18 @@ import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from rlhf_games.core.errors import UserError, closest, did_you_mean, nearest
+from rlhf_games.config_keys import OptionTables, accepted, join, meant
+from rlhf_games.core.errors import UserError, nearest
 from rlhf_games.core.parse import parse_toml
 
 T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN: dict[Any, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,), Path: (str, Path)}
-_NAMES: dict[Any, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a string", Path: "a path"}
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
@@ -41,21 +41,43 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
     return _build(cls, mapping, "", _Source(where, cls))
 
 
-def load_toml(cls: type[T], path: str | Path | None, overrides: Sequence[str] = ()) -> T:
+def load_toml(
+    cls: type[T],
+    path: str | Path | None,
+    overrides: Sequence[str] = (),
+    options: Callable[[Mapping[str, Any]], OptionTables] | None = None,
+) -> T:
     """Builds ``cls`` from a TOML file (None: from its defaults), with ``overrides`` as ``--set a.b=value`` gives them put on top.
 
     The last one of a key wins.
 
+    Args:
+      cls: a dataclass, see ``from_mapping``.
+      path: of the file.
+      overrides: texts ``KEY=VALUE``.
+      options: given the whole table, names the dataclasses of settings that are plain tables in ``cls``; what stands there is checked too.
+
     Raises:
       UserError: the file cannot be read or is not TOML, an override is malformed, or as in ``from_mapping``.
     """
+    table, given = merged(path, overrides)
+    known = {} if options is None else options(table)
+    source = _Source("the defaults" if path is None else str(path), cls, given, known)
+    built = _build(cls, table, "", source)
+    for key, kind in known.items():
+        _build(kind, _at(table, key), key, source)
+    return built
+
+
+def merged(path: str | Path | None, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The table of a TOML file with overrides put on top, and the text of each override by its dotted key; see ``load_toml``."""
     table = {} if path is None else read_toml(path)
     given: dict[str, str] = {}
     for text in overrides:
         keys, value = parse_set(text)
         _put(table, keys, value, text)
         given[".".join(keys)] = text
-    return _build(cls, table, "", _Source("the defaults" if path is None else str(path), cls, given))
+    return table, given
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -105,6 +127,8 @@ class _Source:
     """The dataclass at the root of the tree: all keys are its."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Text of each ``--set`` by its dotted key."""
+    options: OptionTables = field(default_factory=dict)
+    """What defines the keys of plain tables."""
 
     def refuse(self, key: str, problem: str) -> UserError:
         """The error for the value (or table) at ``key``."""
@@ -121,50 +145,21 @@ def _build(cls: type[T], mapping: Any, key: str, source: _Source) -> T:
     known = {entry.name: entry for entry in fields(typing.cast(Any, cls)) if entry.init}
     for name in mapping:
         if name not in known:
-            raise source.refuse(_join(key, str(name)), f"there is no such setting{_meant(source.root, key, str(name), known)}")
+            raise source.refuse(
+                join(key, str(name)), f"there is no such setting{meant(source.root, source.options, key, str(name), known)}"
+            )
     lacking = [
         name for name, entry in known.items() if name not in mapping and entry.default is MISSING and entry.default_factory is MISSING
     ]
     if lacking:
-        named = ", ".join(_join(key, name) for name in lacking)
+        named = ", ".join(join(key, name) for name in lacking)
         raise source.refuse(key, f"missing {named}: without a default, so it must be set here")
     hints = typing.get_type_hints(cls)
-    values = {name: _convert(hints[name], value, _join(key, name), source) for name, value in mapping.items()}
+    values = {name: _convert(hints[name], value, join(key, name), source) for name, value in mapping.items()}
     try:
         return cls(**values)
     except (ValueError, TypeError, OverflowError) as error:  # a check in __post_init__
         raise _refused(source, key, known, str(error)) from error
-
-
-def _meant(root: type, table: str, name: str, known: Iterable[str]) -> str:
-    """What a person who wrote ``name`` in ``table`` may have meant, as full keys: one of the ``known`` settings there, or another one."""
-    elsewhere: dict[str, list[str]] = {}
-    for key in _keys(root):
-        elsewhere.setdefault(key.rpartition(".")[2], []).append(key)
-    if name not in elsewhere and (close := closest(name, known)):
-        return did_you_mean(_join(table, close))
-    if leaf := closest(name, elsewhere):
-        return did_you_mean(*elsewhere[leaf])
-    return nearest("", (_join(table, other) for other in known))
-
-
-def _keys(cls: type, above: tuple[type, ...] = ()) -> Iterator[str]:
-    """The dotted keys of all settings of a dataclass and of the dataclasses in it; one within itself is followed once."""
-    hints = typing.get_type_hints(cls)
-    for entry in fields(typing.cast(Any, cls)):
-        if not entry.init:
-            continue
-        yield entry.name
-        for inner in _tables(hints[entry.name]):
-            if inner not in (*above, cls):
-                yield from (_join(entry.name, key) for key in _keys(inner, (*above, cls)))
-
-
-def _tables(hint: Any) -> list[type]:
-    """The dataclasses that a setting of this type may be."""
-    if typing.get_origin(hint) in (Union, types.UnionType, typing.Annotated):
-        return [found for arm in typing.get_args(hint) for found in _tables(arm)]
-    return [hint] if is_dataclass(hint) and isinstance(hint, type) else []
 
 
 def _refused(source: _Source, key: str, known: Mapping[str, Any], problem: str) -> UserError:
@@ -172,7 +167,7 @@ def _refused(source: _Source, key: str, known: Mapping[str, Any], problem: str) 
     found = re.match(r"[A-Za-z_][\w.]*\w", problem)
     if found is None or found[0].partition(".")[0] not in known:
         return source.refuse(key, problem)
-    return source.refuse(_join(key, found[0]), problem[found.end() :].lstrip(" :"))
+    return source.refuse(join(key, found[0]), problem[found.end() :].lstrip(" :"))
 
 
 def _convert(hint: Any, value: Any, key: str, source: _Source) -> Any:
@@ -193,15 +188,15 @@ def _scalar(hint: Any, value: Any, key: str, source: _Source) -> Any:
     if hint is type(None):
         if value is None or value == "none":
             return None
-        raise source.refuse(key, f"expected {_accepted(hint)}, got {_show(value)}")
+        raise source.refuse(key, f"expected {accepted(hint)}, got {_show(value)}")
     if hint not in _PLAIN:
         raise TypeError(f"{key}: settings of type {hint!r} are not supported")
     if not isinstance(value, _PLAIN[hint]) or (isinstance(value, bool) and hint is not bool):
-        raise source.refuse(key, f"expected {_accepted(hint)}, got {_show(value)}")
+        raise source.refuse(key, f"expected {accepted(hint)}, got {_show(value)}")
     try:
         converted = hint(value)
     except OverflowError as error:
-        raise source.refuse(key, f"expected {_accepted(hint)}, got one that is too large") from error
+        raise source.refuse(key, f"expected {accepted(hint)}, got one that is too large") from error
     _demand_usual_numbers(converted, key, source)
     return converted
 
@@ -210,7 +205,7 @@ def _demand_usual_numbers(value: Any, key: str, source: _Source) -> None:
     """Refuses numbers that are not finite, and integers of more than 64 bits, also within lists and tables."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            _demand_usual_numbers(item, _join(key, str(name)), source)
+            _demand_usual_numbers(item, join(key, str(name)), source)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             _demand_usual_numbers(item, f"{key}[{number}]", source)
@@ -225,7 +220,7 @@ def _literal(choices: tuple[Any, ...], value: Any, key: str, source: _Source) ->
         if type(choice) is type(value) and choice == value:
             return choice
     hint = nearest(value, [choice for choice in choices if isinstance(choice, str)]) if isinstance(value, str) else ""
-    raise source.refuse(key, f"expected {_accepted(Literal[choices])}, got {_show(value)}{hint if 'mean' in hint else ''}")
+    raise source.refuse(key, f"expected {accepted(Literal[choices])}, got {_show(value)}{hint if 'mean' in hint else ''}")
 
 
 def _union(arms: tuple[Any, ...], value: Any, key: str, source: _Source) -> Any:
@@ -242,7 +237,7 @@ def _union(arms: tuple[Any, ...], value: Any, key: str, source: _Source) -> Any:
     if len(problems) == 1 and (isinstance(value, Mapping | list) or typing.get_origin(arms[0]) is Literal):
         raise problems[0]  # its message names the inner key
     detail = "".join(f"\n  {problem}" for problem in problems) if isinstance(value, Mapping) else ""
-    raise source.refuse(key, f"expected {_accepted(Union[arms])}, got {_show(value)}{detail}")  # noqa: UP007 - arms are known at run time only
+    raise source.refuse(key, f"expected {accepted(Union[arms])}, got {_show(value)}{detail}")  # noqa: UP007 - arms are known at run time only
 
 
 def _exactness(arm: Any, value: Any) -> int:
@@ -266,7 +261,7 @@ def _sequence(make: Callable[[list[Any]], Any]) -> Callable[..., Any]:
 def _table(args: tuple[Any, ...], value: Any, key: str, source: _Source) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise source.refuse(key, f"expected a table, got {_show(value)}")
-    return {str(name): _convert(args[1], item, _join(key, str(name)), source) for name, item in value.items()}
+    return {str(name): _convert(args[1], item, join(key, str(name)), source) for name, item in value.items()}
 
 
 def _annotated(args: tuple[Any, ...], value: Any, key: str, source: _Source) -> Any:
@@ -285,24 +280,6 @@ _GENERIC: dict[Any, Callable[..., Any]] = {
 }
 
 
-def _accepted(hint: Any) -> str:
-    """A type in words."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in args)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_accepted(arm) for arm in args)
-    if origin is typing.Annotated:
-        return _accepted(args[0])
-    if hint is type(None):
-        return '"none"'
-    if origin in (tuple, list):
-        return "a list"
-    if hint in _NAMES:
-        return _NAMES[hint]
-    return f"a table of {hint.__name__} settings" if is_dataclass(hint) and isinstance(hint, type) else "a table"
-
-
 def _show(value: Any) -> str:
     """A value as a person typed it, shortened, with its kind."""
     try:
@@ -314,16 +291,19 @@ def _show(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({kind})"
 
 
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
-
-
 def _toml_value(text: str) -> Any:
     try:
         table = parse_toml(f"value = {text}")
     except ValueError:
         return text
     return table["value"] if set(table) == {"value"} else text
+
+
+def _at(table: Mapping[str, Any], key: str) -> Any:
+    """What stands at a dotted key; an empty table where there is nothing."""
+    for name in key.split("."):
+        table = table.get(name, {}) if isinstance(table, Mapping) else {}
+    return table
 
 
 def _put(table: dict[str, Any], keys: tuple[str, ...], value: Any, text: str) -> None:

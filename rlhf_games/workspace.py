@@ -243,6 +243,12 @@ def agent_config(name: str) -> type:
     return config
 
 
+def agent_metrics(name: str) -> Mapping[str, str]:
+    """What the agent's own metrics mean (``METRICS`` in its ``agent.py``; it need not have any). Raises ``UserError`` as ``load_agent``."""
+    metrics: Mapping[str, str] = getattr(_load_agent_module(name), "METRICS", {})
+    return metrics
+
+
 def experiments() -> list[Experiment]:
     """All experiments of all workspaces, sorted by name."""
     return [Experiment(name, folder / "experiment.toml") for name, folder in sorted(_folders("experiments").items())]

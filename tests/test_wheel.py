@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from rlhf_games import workspace
+from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.feedback.store import Store
+from rlhf_games.published.run import PublishedRun
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LIST = "from rlhf_games import workspace; print(*(card.name for card in workspace.cards()), *workspace.agents(), sep='\\n')"
@@ -149,7 +151,7 @@ def test_the_summary_of_a_demo_holds_what_it_must(written: Path) -> None:
 
 
 def test_the_files_of_a_demo_are_whole(written: Path) -> None:
-    assert {path.name for path in written.iterdir()} == {"demo.png", "report.html", "summary.json", "curves.json", "answers"}
+    assert {path.name for path in written.iterdir()} == {"demo.png", "report.html", "summary.json", "curves.json", "runs"}
     assert (written / "demo.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     report = (written / "report.html").read_text()
     assert "What was learned" in report
@@ -167,6 +169,11 @@ def test_all_arms_of_a_demo_took_the_same_steps(written: Path) -> None:
 
 def test_the_answers_of_a_demo_are_kept(written: Path) -> None:
     for name in ("feedback", "random-labels"):
-        with Store.open(written / "answers" / f"{name}.sqlite", create=False) as store:
+        with Store.open(written / "runs" / name, create=False) as store:
             assert len(store.answers().answers) == ANSWERS
-    assert {path.name for path in (written / "answers").iterdir()} == {"feedback.sqlite", "random-labels.sqlite"}
+    names = {"feedback", "true", "constant-0.1", "constant+0.1", "constant+1", "random-labels"}
+    assert {path.name for path in (written / "runs").iterdir()} == names
+    for name in names:
+        run = RunDirectory.open(written / "runs" / name)
+        assert run.status.state == "finished"
+        assert PublishedRun.open(run.path).newest().about.steps == STEPS, "the agent can be watched, asked and coached"

@@ -94,6 +94,19 @@ class Config:
             raise ValueError(f"hidden must name at least one layer size, all positive and at most {WIDEST}, got {self.hidden}")
 
 
+METRICS = {
+    "loss/policy": "Clipped surrogate objective, negated (eq. 7 of the paper).",
+    "loss/value": "Half the mean squared error of the value.",
+    "loss/entropy": "Entropy of the policy in nats; 0 is a policy that always does the same.",
+    "loss/kl": "Estimate of KL(old ‖ new) in nats: how far the policy moved in its update.",
+    "loss/clipped": "Share of rows whose probability ratio lies outside of the clip range.",
+    "value/explained_variance": "How well the values foretold the returns: 1 perfectly, 0 no better than their mean.",
+    "value/mean": "Mean predicted value, in the units of the paid reward.",
+    "imitation/loss": "Cross-entropy (nats) of the actions that people showed, after the last step of imitation.",
+}
+"""What the metrics of ``update`` and ``imitate`` mean, for reports."""
+
+
 class State(NamedTuple):
     """The learner: network parameters and the optimiser's state."""
 

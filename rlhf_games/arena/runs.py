@@ -78,14 +78,14 @@ def find_target(text: str, create: bool = False) -> Target:
             raise UserError(f"{path} holds no store.sqlite: name the folder of a run that has begun, or the file of a store")
         game = config.get("game")
         feedback = config.get("feedback")
-        budget = feedback.get("budget") if isinstance(feedback, dict) else None
+        budget, wanted = (feedback.get("budget"), feedback.get("wanted", 1)) if isinstance(feedback, dict) else (None, 1)
         name, options = (game.get("name"), game.get("options")) if isinstance(game, dict) else ("", None)
         return Target(
             str(path if shares else path / "store.sqlite"),
             path,
             path.resolve().name,
             str(name or ""),
-            budget if isinstance(budget, int) and budget > 0 else None,
+            budget * wanted if isinstance(budget, int) and isinstance(wanted, int) and budget > 0 else None,
             options if isinstance(options, dict) else {},
         )
     if not path.exists() and not create:
@@ -96,7 +96,7 @@ def find_target(text: str, create: bool = False) -> Target:
 def find_runs(folder: Path) -> list[Target]:
     """The runs that lie in a folder or in its folders (those of a study), newest first; at most ``_RUNS``.
 
-    Stores in folders ``answers`` are among them (a demo leaves such): these have no agent.
+    Stores in folders ``answers`` are among them (demos of version 0.1 left such): these have no agent.
     """
     names = ("store.sqlite", STORE_FILE)
     runs = {path for name in names for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/{name}")}

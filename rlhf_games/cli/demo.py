@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Demo:
     """Watch an agent learn a game from a few hundred answers to "which clip is better?", beside the same agent paid the true score,
-    constant rewards, and answers drawn by coin flip. Writes a picture, a report with moving clips, and summary.json.
+    constant rewards, and answers drawn by coin flip. Writes a picture, a report with moving clips, summary.json,
+    and each agent as a run (runs/feedback, runs/true, ...) to watch and coach.
     """
 
     seed: int = 0
@@ -76,7 +77,7 @@ class _Display:
     def __init__(self, bars: Bars, experiment: Experiment) -> None:
         from rlhf_games.experiment.comparison import arms
 
-        self._bars, self._budget = bars, experiment.feedback.budget
+        self._bars, self._budget = bars, experiment.feedback.answers
         self._arms = arms(experiment)
         self._rows = {
             arm.label: bars.add_task(f"[dim]{arm.label}", total=experiment.iterations, start=False, note="") for arm in self._arms
@@ -133,4 +134,4 @@ def _tell(outcome: Outcome, out: Path) -> None:
     console.print(
         f"\n{outcome.seconds:.0f} s for {len(outcome.results)} agents; another seed: rlhf-games demo --seed {outcome.experiment.seed + 1}"
     )
-    console.print("an agent to watch, ask and coach: rlhf-games run demo, and beside it or afterwards rlhf-games arena")
+    console.print(f"the agents, to watch, ask and coach: rlhf-games arena {out / 'runs' / 'feedback'}", soft_wrap=True)

@@ -43,6 +43,7 @@ VERBS: dict[str, Verb] = {
     "check agent": Verb("check:CheckAgent", "check an agent against the contract, rule by rule"),
     "run": Verb("run:Run", "run an experiment: play, ask, take answers, learn"),
     "study": Verb("study:RunStudy", "run games x arms x seeds and draw the table"),
+    "settings": Verb("settings:Settings", "list every setting of an experiment: key, type, default, meaning"),
     "resume": Verb("run:Resume", "go on with a run that was stopped"),
     "teach": Verb("teach:Teach", "answer a store's questions as a scripted teacher"),
     "answers": Verb("answers:Answers", "show who answered in a run or store, or write all answers down"),
@@ -219,9 +220,11 @@ def find_verb(words: Sequence[str]) -> tuple[str, list[str]]:
 def _parse(name: str, flags: list[str]) -> Runnable:
     import tyro
 
+    from rlhf_games.cli.flags import registry
+
     module, _, cls = VERBS[name].target.partition(":")
     verb: Any = getattr(importlib.import_module(f"rlhf_games.cli.{module}"), cls)
-    parsed: Runnable = tyro.cli(verb, prog=f"rlhf-games {name}", args=flags)
+    parsed: Runnable = tyro.cli(verb, prog=f"rlhf-games {name}", args=flags, registry=registry())
     return parsed
 
 

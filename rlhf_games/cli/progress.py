@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ class RunProgress:
     """One bar for a run, with the numbers that matter beside it."""
 
     def __init__(self, bar: Progress, experiment: spec.Experiment) -> None:
-        self._bar, self._budget = bar, experiment.feedback.budget if experiment.learns_from_people else 0
+        self._bar, self._experiment = bar, experiment
         people = experiment.learns_from_people and experiment.feedback.teacher == "human"
         note = "waiting for the first answers" if people else "compiling"
         self._task = bar.add_task(experiment.name, total=experiment.iterations, note=note)
@@ -44,20 +43,10 @@ class RunProgress:
 
     def __call__(self, progress: loop.Progress) -> None:
         """Shows an iteration."""
-        metrics = progress.metrics
-        parts = [f"{progress.steps:,} steps"]
-        if not math.isnan(metrics["true_return"]):
-            parts.append(f"score {metrics['true_return']:.2f}")
-        if self._budget:
-            silent = f", {metrics['unmatched']:.0f} not recorded" if metrics.get("unmatched") else ""
-            parts.append(f"{metrics['answers']:.0f}/{self._budget} answers{silent}")
-        if "reward_model/accuracy" in metrics:
-            decided = metrics["reward_model/holdout"] * (1 - metrics["reward_model/tie_share"])
-            parts.append(f"right on {100 * metrics['reward_model/accuracy']:.0f} % of {decided:.0f} held-out comparisons")
-        if metrics.get("reward_model/trusted") == 0:
-            parts.append("not trusted yet")
-        self._bar.update(self._task, completed=progress.iteration, note=" · ".join(parts))
-        for text in reward_notes(metrics, self._anchor):
+        from rlhf_games.experiment.progress_words import in_words
+
+        self._bar.update(self._task, completed=progress.iteration, note=in_words(progress, self._experiment))
+        for text in reward_notes(progress.metrics, self._anchor):
             if text not in self._said:
                 self._said.add(text)
                 self.say(text)

@@ -29,20 +29,22 @@ class Run:
     "Not trusted yet": on those it is not better than chance beyond doubt, so its reward is not paid.
     """
 
-    experiment: Annotated[str, tyro.conf.Positional] = ""
+    experiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT")] = ""
     """An experiment file, its folder, or the name of one in a workspace; left out: the one called default."""
     out: str = ""
     """Folder for the run; default: runs/<name>-<date and time>."""
     store: str = ""
     """Where questions and answers are kept: a path, or postgresql://user@host/name, so that people answer from several machines; runs may
     share a store, each in a session of its own. Default: in the run's folder. A password is not kept: see PGPASSWORD and ~/.pgpass."""
-    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = field(default=())
-    """Change one setting, for example --set feedback.budget=400; may be given many times."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY=VALUE")] = field(default=())
+    """Change one setting, for example --set feedback.budget=400; may be given many times. rlhf-games settings lists them."""
     teacher: str = ""
     """Who answers: oracle, stochastic, mistake, skip, equal, myopic or random (scripted); recorded:RUN (what was answered in that run); or
     human: you, in a window that opens beside the run. Your answers are taken as they come; --set feedback.mode=wait waits for them."""
     annotator: str = ""
     """Your name, as your answers will carry it, with --teacher human; remembered. The first time, the window asks."""
+    wandb: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Send metrics to Weights & Biases too (pip install 'rlhf-games[wandb]'); WANDB_MODE=offline keeps them on this machine."""
     no_window: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """With --teacher human: open no window; answer from other processes (rlhf-games judge RUN)."""
 
@@ -52,10 +54,13 @@ class Run:
         from rlhf_games.cli.window import check_display
         from rlhf_games.experiment.build import Bench
         from rlhf_games.experiment.files import find_experiment, load_experiment
+        from rlhf_games.experiment.metrics import check_wandb
         from rlhf_games.experiment.runner import create_run
         from rlhf_games.feedback.store import Store
         from rlhf_games.files import new_folder
 
+        if self.wandb:
+            check_wandb()
         file = find_experiment(self.experiment)
         experiment = load_experiment(str(file), self._changes())
         _check_name(experiment, self.out)
@@ -72,7 +77,7 @@ class Run:
             with new_folder(Path("runs") / f"{experiment.name}-{time.strftime('%Y%m%d-%H%M%S')}") as folder:
                 run = create_run(experiment, folder, self.store)
         _announce(experiment, file, run)
-        return _execute(run, bench, self.annotator if with_window else None)
+        return _execute(run, bench, self.annotator if with_window else None, wandb=self.wandb)
 
     def _changes(self) -> list[str]:
         """What the flags say, as ``--set`` would."""
@@ -88,7 +93,7 @@ class Run:
 class Resume:
     """Go on with a run that was stopped, from its last checkpoint."""
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     annotator: str = ""
     """Your name, as your answers will carry it, where a person is the teacher; remembered. The first time, the window asks."""
@@ -132,7 +137,7 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
     here = Path.cwd()
     file = file.relative_to(here) if file.is_relative_to(here) else file
     answers = (
-        f"{experiment.feedback.budget:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
+        f"{experiment.feedback.answers:,} answers from {experiment.feedback.teacher}" if experiment.learns_from_people else "no answers"
     )
     print(
         literal(
@@ -152,7 +157,14 @@ def _recorded(source: str) -> str:
         return keep_secret(source) if "://" in source else str(Path(source).expanduser().resolve())
 
 
-def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str | None = None, back_to: int | None = None) -> int:
+def _execute(
+    folder: RunDirectory,
+    bench: Bench | None = None,
+    window_for: str | None = None,
+    back_to: int | None = None,
+    *,
+    wandb: bool = False,
+) -> int:
     """Does what is left of a run; ``window_for``: opens the arena for this annotator (empty: the remembered one)."""
     from rlhf_games.cli.console import LiteralConsole
     from rlhf_games.cli.progress import run_progress
@@ -168,7 +180,7 @@ def _execute(folder: RunDirectory, bench: Bench | None = None, window_for: str |
             window = open_window(folder.path, window_for, progress.say, experiment.feedback.kind)
         interruption = Interruption(progress.say)
         with interruption.listening():
-            summary = execute(folder, progress, interruption, bench, back_to)
+            summary = execute(folder, progress, interruption, bench, back_to, wandb=wandb)
     console = LiteralConsole()
     if window is not None:
         window.leave()

@@ -120,3 +120,17 @@ class Imitator(Protocol):
         sum of the weights: what was not drawn stays due.
         """
         ...
+
+
+def shared_memory(state: PyTree) -> str:
+    """Names the first two entries of an agent's state that are the same array, and says how to mend it; empty where there are none.
+
+    A run compiles ``update`` so that the old state's memory is used for the new state (donation): no array can be given away twice.
+    """
+    seen: dict[int, str] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        name = f"state{jax.tree_util.keystr(path)}"
+        if isinstance(leaf, jax.Array) and (first := seen.setdefault(id(leaf), name)) != name:
+            cure = "copy one of them, for example with jax.tree.map(jnp.copy, params)"
+            return f"{first} and {name} are the same array, which cannot be donated to update twice: {cure}"
+    return ""

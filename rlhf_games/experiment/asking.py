@@ -138,6 +138,7 @@ class Asker:
         e = self._experiment
         recent = self._finished[-_RECENT:]
         fields: dict[str, Any] = {"session": self._session, "iteration": iteration, "policy_version": policy, "reward_version": policy}
+        fields["wanted"] = e.feedback.wanted
         if recent:
             fields |= {"recent_return": float(np.mean([r for r, _ in recent])), "recent_length": float(np.mean([n for _, n in recent]))}
         found = drafts(e.feedback.query, clips, groups, chosen, e.feedback.kind, **fields)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rlhf_games import workspace
-from rlhf_games.core.agent import Agent, Rollout
+from rlhf_games.core.agent import Agent, Rollout, shared_memory
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.game import DeviceGame, Game, GameSpec
 from rlhf_games.core.keys import stream_key
@@ -35,6 +35,7 @@ class Bench:
         self.agent = workspace.load_agent(experiment.agent.name, experiment.agent.config)
         self.ensemble = self._ensemble(experiment)
         try:
+            check_donation(self.agent, self.game)
             check_agent_fits(self.agent, self.game.spec, experiment.rollout.games, experiment.rollout.steps)
         except ValueError as error:
             problem = f"agent {experiment.agent.name} cannot learn {experiment.game.name} with these settings: {error}"
@@ -64,22 +65,57 @@ class Bench:
         """Whether the experiment differs from the first one in nothing that is compiled."""
         return _compiled(experiment) == self._compiled
 
-    def loop(self, experiment: Experiment, store: Store | str | Path) -> FeedbackLoop:
+    def loop(self, experiment: Experiment, store: Store | str | Path, *, resumed: bool = False) -> FeedbackLoop:
         """A run of an experiment that differs from the first one in nothing that is compiled (seed, reward, feedback, ...).
+
+        Args:
+          experiment: its ``name`` is the session under which it asks and reads answers.
+          store: for its questions and answers; a path is opened, and made where there is none.
+          resumed: the session's questions that the store holds are this run's own, which goes on (`FeedbackLoop.restore`).
 
         Raises:
           ValueError: it does differ; such an experiment needs a bench of its own.
+          UserError: nothing is resumed, and the store holds questions of that session already.
         """
         if not self.fits(experiment):
             raise ValueError(f"{experiment.name!r} has another game, agent, rollout, episode ends or reward network than this bench")
         opened = store if isinstance(store, Store) else Store.open(store)
+        session = opened.session or experiment.name
+        if not resumed and (asked := opened.query_ids(session=session)):
+            if opened is not store:
+                opened.close()
+            raise _used(opened.name, session, len(asked))
         return FeedbackLoop(experiment, self.trainer, self.ensemble, self.model(experiment), self.game, opened)
+
+
+def _used(store: str, session: str, questions: int) -> UserError:
+    """A run that begins must not learn from the answers that an earlier one got later on."""
+    cure = "give the experiment another name or name another store; a run that is to go on is resumed (rlhf-games resume RUN)"
+    return UserError(
+        f"{store} holds {questions} questions of a session {session!r} already, whose answers a new run would learn from: {cure}"
+    )
 
 
 def _compiled(experiment: Experiment) -> tuple[Any, ...]:
     """The settings that a bench is built from."""
     e = experiment
     return (e.game, e.agent, e.rollout, e.episode_ends, e.model.members, e.model.network)
+
+
+def check_donation(agent: Agent, game: Game) -> None:
+    """Looks, without computing anything, for arrays that occur twice in a fresh state of the agent.
+
+    On device games ``init`` is compiled, and compiled programs return no array twice.
+
+    Raises:
+      ValueError: there are some, and the game is a host game.
+    """
+    if isinstance(game, DeviceGame):
+        return
+    found: list[str] = []
+    jax.eval_shape(lambda key: found.append(shared_memory(agent.init(key, game.spec))), jax.random.key(0))
+    if found[0]:
+        raise ValueError(found[0])
 
 
 def check_agent_fits(agent: Agent, spec: GameSpec, games: int, steps: int) -> None:

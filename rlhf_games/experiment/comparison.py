@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.loop import FeedbackLoop, Progress, Watcher
+from rlhf_games.experiment.runner import Interruption, create_run, execute_loop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.statistics import normalised_ratio
 from rlhf_games.reward.sources import SourceWeights
@@ -108,7 +109,7 @@ def arms(experiment: Experiment, constants: Sequence[float] = CONSTANTS) -> list
         raise UserError("a comparison sets reward.* itself, arm by arm: leave it out of the experiment")
     if not experiment.learns_from_people or experiment.feedback.teacher == "human" or experiment.feedback.mode != "wait":
         raise UserError("a comparison needs questions (feedback.budget above 0), a scripted teacher, and feedback.mode 'wait'")
-    asked, teacher = experiment.feedback.budget, experiment.feedback.teacher
+    asked, teacher = experiment.feedback.answers, experiment.feedback.teacher
     answerer = "a scripted teacher who knows the score" if teacher == "oracle" else f"the scripted teacher {teacher!r}"
 
     def arm(role: Role, name: str, label: str, meaning: str, **changes: Any) -> Arm:
@@ -133,26 +134,25 @@ def arms(experiment: Experiment, constants: Sequence[float] = CONSTANTS) -> list
     return found
 
 
-def run_arm(bench: Bench, arm: Arm, store: str | Path, watch: Watcher, until: Callable[[], bool] = lambda: False) -> ArmResult | None:
-    """Trains one arm and measures its final policy; None where ``until`` said stop.
+def run_arm(bench: Bench, arm: Arm, folder: str | Path, watch: Watcher, until: Callable[[], bool] = lambda: False) -> ArmResult | None:
+    """Trains one arm, as a run in a folder of its own, and measures its final policy; None where ``until`` said stop.
 
     Args:
       bench: made for any arm of the comparison.
       arm: what to run.
-      store: new database for its questions and answers; the caller closes ``result.loop.store``.
+      folder: for the run, as ``rlhf-games run`` makes it; must not exist. The caller closes ``result.loop.store`` before it moves it.
       watch: is told after each iteration.
       until: asked between iterations.
     """
     began = time.monotonic()
-    loop = bench.loop(arm.experiment, store)
     seen: list[Progress] = []
 
     def note(progress: Progress) -> None:
         seen.append(progress)
         watch(progress)
 
-    if not loop.run(note, until):
-        loop.store.close()
+    loop, summary = execute_loop(create_run(arm.experiment, folder), note, Interruption(_silent, until), bench)
+    if summary is None:
         return None
     return ArmResult(
         arm,
@@ -162,6 +162,10 @@ def run_arm(bench: Bench, arm: Arm, store: str | Path, watch: Watcher, until: Ca
         time.monotonic() - began,
         loop,
     )
+
+
+def _silent(text: str) -> None:
+    """Tells nobody: a comparison has a store of its own, for which nobody waits."""
 
 
 def untrained_returns(bench: Bench, experiment: Experiment) -> NDArray[np.float64]:

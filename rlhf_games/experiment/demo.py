@@ -62,7 +62,9 @@ def experiment(seed: int, steps: int | None = None, answers: int | None = None) 
 
 
 def run_demo(experiment: Experiment, folder: str | Path, watch: Watch, until: Callable[[], bool]) -> Outcome | None:
-    """Trains all arms one after the other and writes demo.png, report.html, summary.json, curves.json and the questions asked.
+    """Trains all arms one after the other and writes demo.png, report.html, summary.json and curves.json.
+
+    Each arm is a run of its own, ``runs/<arm>``, to be watched, asked, coached and reported on.
 
     Args:
       experiment: what all arms share.
@@ -80,17 +82,12 @@ def run_demo(experiment: Experiment, folder: str | Path, watch: Watch, until: Ca
         bench = Bench(todo[0].experiment)
         random = float(untrained_returns(bench, experiment).mean())
         results = []
-        (unfinished / "answers").mkdir()
         for arm in todo:
             watch.begins(arm)
-            result = run_arm(bench, arm, _store_path(unfinished, arm), watch.goes_on, until)
+            result = run_arm(bench, arm, unfinished / "runs" / arm.experiment.name.rpartition("/")[2], watch.goes_on, until)
             if result is None:
                 return None
-            if arm.experiment.learns_from_people:
-                stores.callback(result.loop.store.close)
-            else:  # nothing was asked
-                result.loop.store.close()
-                _store_path(unfinished, arm).unlink()
+            stores.callback(result.loop.store.close)
             results.append(result)
             watch.ends(result)
         watch.says("drawing")
@@ -105,10 +102,6 @@ def check_folder(folder: Path) -> None:
     """Raises ``UserError`` where the folder (or file) holds something already."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} holds something already: name another folder with --out, or delete that one")
-
-
-def _store_path(folder: Path, arm: Arm) -> Path:
-    return folder / "answers" / f"{arm.experiment.name.rpartition('/')[2]}.sqlite"
 
 
 @contextmanager

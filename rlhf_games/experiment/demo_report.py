@@ -13,14 +13,14 @@ import numpy as np
 
 from rlhf_games.config import to_mapping
 from rlhf_games.experiment import figures
+from rlhf_games.experiment.answering_report import answered
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.comparison import ArmResult, Outcome
-from rlhf_games.experiment.films import SEAM_WORDS, median, play, side_by_side, with_ends
+from rlhf_games.experiment.films import SEAM_WORDS, median, play, side_by_side
 from rlhf_games.experiment.report import Clip, Picture, Table, write_report
 from rlhf_games.feedback.labels import PairLabel
 from rlhf_games.replay.clip import Clip as ClipOf
 from rlhf_games.replay.clip import Segment
-from rlhf_games.replay.cut import clip_ends
 from rlhf_games.replay.frames import FrameReader
 from rlhf_games.replay.replay import Replay
 
@@ -191,23 +191,15 @@ def _judged(result: ArmResult, reader: FrameReader, fps: float) -> Iterator[Clip
     labels = result.loop.labels.labels
     decided = [(number, label) for number, label in enumerate(labels, 1) if isinstance(label, PairLabel) and label.kind != "tie"]
     for number, label in decided[:1] + decided[-1:][: len(decided) - 1]:
-        films, headers, better = _as_shown(result, label, reader, fps)
+        (query,) = result.loop.store.queries([label.query_id])
+        (answer,) = [answer for answer in result.loop.store.answers().answers if answer.id == label.answer_id]
+        batch = result.loop.asker.reader.read((label.first, label.second), result.arm.experiment.feedback.query.clip_length)
+        shown = answered(answer, query, reader, batch.reward.sum(1).tolist(), result.loop.asker.fetch)
         caption = (
             f"Answer {number} of {len(labels)}: which clip is better? The framed one, said the teacher, who knows the score. "
             f"The learner is told which, never why. {SEAM_WORDS}"
         )
-        yield caption, side_by_side(films, headers, marked=better), fps
-
-
-def _as_shown(result: ArmResult, label: PairLabel, reader: FrameReader, fps: float) -> tuple[list[Any], list[str], int]:
-    clips = (label.first, label.second)
-    (query,) = result.loop.store.queries([label.query_id])
-    batch = result.loop.asker.reader.read(clips, result.arm.experiment.feedback.query.clip_length)
-    scored = batch.reward.sum(1)
-    better = query.display.index(0 if label.kind == "first" else 1)
-    headers = [f"{'better' if place == better else 'worse'} · scored {scored[index]:g}" for place, index in enumerate(query.display)]
-    ends = [clip_ends(clip, result.loop.asker.fetch) for clip in clips]
-    return [with_ends(reader.film(clips[index]), fps, ends[index]) for index in query.display], headers, better
+        yield caption, shown, fps
 
 
 def _percent(share: float) -> str:

@@ -40,6 +40,7 @@ __all__ = [
     "LIGHT",
     "Curve",
     "Theme",
+    "bars",
     "calibration",
     "calibration_plot",
     "leak_audit_plot",
@@ -170,6 +171,24 @@ def leak_audit_plot(
     name_rows(axes, [(row, arm) for row, arm in enumerate(scores)], theme)
     for label, arm in zip(axes.get_yticklabels(), scores, strict=True):
         label.set_color(colours[arm])
+    return figure
+
+
+def bars(counts: Mapping[str, float], *, title: str = "", measure: str = "", theme: Theme = LIGHT) -> Figure:
+    """One bar per entry, in order, with its number at its end.
+
+    Raises:
+      UserError: there is no entry.
+    """
+    if not counts:
+        raise UserError("there is nothing to draw: give at least one number")
+    figure, axes = canvas(title, measure, theme, height=1.6 + 0.5 * len(counts))
+    rows = range(len(counts))
+    axes.barh(rows, list(counts.values()), height=0.62, color=theme.arms[0])
+    for row, value in zip(rows, counts.values(), strict=True):
+        beside(axes, value, row, f"{value:,g}", theme.ink, theme.paper)
+    name_rows(axes, [(row, name) for row, name in zip(rows, counts, strict=True)], theme)
+    axes.set_xlim(0, 1.12 * max(*counts.values(), 1))
     return figure
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rlhf_games import workspace
 from rlhf_games.config import load_toml
@@ -39,4 +41,19 @@ def find_experiment(name: str) -> Path:
 
 def load_experiment(name: str, changes: Sequence[str] = ()) -> Experiment:
     """Reads an experiment, with changes (``feedback.budget=400``) on top; without a name the one that is called ``default``."""
-    return load_toml(Experiment, find_experiment(name), changes)
+    return load_toml(Experiment, find_experiment(name), changes, option_tables)
+
+
+def option_tables(settings: Mapping[str, Any]) -> dict[str, type]:
+    """Dataclasses of the game's options and the agent's settings that an experiment's table names, by dotted key.
+
+    One that cannot be found or imported is left out: whoever builds it says why.
+    """
+    found: dict[str, type] = {}
+    for table, key, look_up in (("game", "options", workspace.game_options), ("agent", "config", workspace.agent_config)):
+        choice = settings.get(table)
+        name = choice.get("name") if isinstance(choice, Mapping) else None
+        if isinstance(name, str):
+            with contextlib.suppress(UserError):
+                found[f"{table}.{key}"] = look_up(name)
+    return found

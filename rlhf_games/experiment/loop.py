@@ -25,6 +25,7 @@ from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_tea
 from rlhf_games.experiment.trainer import Recording, Trainer
 from rlhf_games.feedback.free_standing import FreeStanding
 from rlhf_games.feedback.labels import LabelReader, ties
+from rlhf_games.feedback.panel import Panel, panel
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.feedback.schedules import quota
 from rlhf_games.feedback.store import Store
@@ -99,7 +100,7 @@ class FeedbackLoop:
         self._scored = (0.0, 0.0)
         """Of the game's own rewards so far; see `RewardState.scored`."""
 
-    def _teacher(self) -> Teacher | RecordedTeacher | None:
+    def _teacher(self) -> Teacher | Panel | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
         if config is None or not self.experiment.learns_from_people:
             return self._recorded_teacher()
@@ -108,7 +109,8 @@ class FeedbackLoop:
         def rewards(clips: Sequence[Clip]) -> list[NDArray[Any]]:
             return list(clip_rewards(self.asker.reader.read(clips, length)))
 
-        return Teacher(self.store, config, rewards, f"teacher:{self.experiment.feedback.teacher}", session=self.session)
+        name, wanted = f"teacher:{self.experiment.feedback.teacher}", self.experiment.feedback.wanted
+        return panel(self.store, config, rewards, name, wanted, session=self.session)
 
     def _recorded_teacher(self) -> RecordedTeacher | None:
         source = recorded_source(self.experiment.feedback.teacher)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -23,6 +24,7 @@ from rlhf_games.core.parse import parse_json
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.files import umask, write_atomically
 
+_NO_WANDB = "Weights & Biases is not installed: pip install 'rlhf-games[wandb]', or leave it off"
 _RESERVED = ("step", "time")
 
 
@@ -198,6 +200,15 @@ def _start_wandb(run: RunDirectory, resume_step: int | None) -> Any:
     try:
         import wandb
     except ImportError as error:
-        raise UserError("Weights & Biases is not installed: pip install 'rlhf-games[wandb]', or leave it off") from error
-    resume = "never" if resume_step is None else "allow"
-    return wandb.init(project="rlhf-games", name=run.path.name, dir=str(run.path), config=run.config, resume=resume)
+        raise UserError(_NO_WANDB) from error
+    known = run.wandb_path.read_text(encoding="utf-8").strip() if run.wandb_path.exists() else None
+    resume = "allow" if known and resume_step is not None else "never"
+    started = wandb.init(project="rlhf-games", name=run.path.name, dir=str(run.path), config=run.config, resume=resume, id=known)
+    write_atomically(run.wandb_path, f"{started.id}\n")
+    return started
+
+
+def check_wandb() -> None:
+    """Raises ``UserError`` where Weights & Biases is not installed."""
+    if importlib.util.find_spec("wandb") is None:
+        raise UserError(_NO_WANDB)

@@ -6,35 +6,29 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment import figures
+from rlhf_games.experiment import answering_report, figures
+from rlhf_games.experiment.glossary import GROUPS, agent_meanings, grouped, meaning
 from rlhf_games.experiment.metrics import read_metrics, series
 from rlhf_games.experiment.report import Clip, Picture, Table, number, write_report
 from rlhf_games.experiment.rundir import RunDirectory, Status
+from rlhf_games.feedback.store import Store
 
-GROUPS: tuple[tuple[str, str], ...] = (
-    ("reward_model", "The reward model: losses and measures of each fit."),
-    ("feedback", "What people (or a scripted teacher) have said."),
-    ("agent", "The learner."),
-    ("seconds", "Seconds that each part of an iteration took."),
-)
-"""Groups of metrics in the order in which they are shown, with their captions; any other prefix comes after them."""
-
-_FEEDBACK = ("answers", "labels", "queries")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pgx", "ale-py", "gymnasium", "pettingzoo")
 
 
-def write_run_report(run: RunDirectory, path: str | Path | None = None, clips: Sequence[Clip] = ()) -> Path:
-    """Writes the report of a run, also of one that still goes on.
+def write_run_report(run: RunDirectory, path: str | Path | None = None, clips: Sequence[Clip] = (), *, questions: bool = True) -> Path:
+    """Writes the report of a run, also of one that still goes on. It shows true scores: it is for researchers, not for those who answer.
 
     Args:
       run: the run.
       path: of the HTML file; ``report.html`` in the run's folder by default.
       clips: play to show, above the figures.
+      questions: show answered questions as clips too; their games are played again.
 
     Raises:
       UserError: the run has written no metrics yet.
@@ -42,27 +36,42 @@ def write_run_report(run: RunDirectory, path: str | Path | None = None, clips: S
     lines = read_metrics(run.metrics_path)
     if not lines:
         raise UserError(f"{run.path} has no metrics yet: wait until its first iteration is done")
+    answers = _answers(run, questions)
     names = [name for name in dict.fromkeys(name for line in lines for name in line) if name not in ("step", "time")]
     return write_report(
         path or run.path / "report.html",
         str(run.config.get("name") or run.path.resolve().name),
-        [_story(run.status, lines)],
-        _pictures(lines, names),
-        [*_result(run), _last_values(lines, names), *_background(run)],
-        clips,
+        [_story(run.status, lines), *answers.notes],
+        [*_pictures(lines, names), *answers.pictures],
+        [*_result(run), *answers.tables, _last_values(lines, names, _agent(run)), *_background(run)],
+        [*clips, *answers.clips],
         subtitle="  ·  ".join(_facts(run, lines)),
     )
 
 
-def grouped(names: Sequence[str]) -> dict[str, list[str]]:
-    """Metrics by group, in the order of the report; ``true_return`` has a figure of its own and is left out."""
-    found: dict[str, list[str]] = {group: [] for group, _ in GROUPS}
-    for name in names:
-        prefix, slash, _ = name.partition("/")
-        group = prefix if slash else "feedback" if name in _FEEDBACK else "agent"
-        if name != "true_return":
-            found.setdefault(group, []).append(name)
-    return {group: members for group, members in found.items() if members}
+class _Answers(NamedTuple):
+    """What the report says about answers."""
+
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    clips: Sequence[Clip] = ()
+    notes: Sequence[str] = ()
+
+
+def _answers(run: RunDirectory, questions: bool) -> _Answers:
+    if not run.store_path.exists():
+        return _Answers()
+    with Store.open(run.store_path, create=False) as store:
+        rows = answering_report.answers_of(store, str(run.config.get("name")))
+        shown, note = answering_report.clips_of(run, store) if questions and rows else ([], "")
+    drawn = answering_report.picture(rows)
+    return _Answers(answering_report.tables(rows), [drawn] if drawn else [], shown, [note] if note else [])
+
+
+def _agent(run: RunDirectory) -> dict[str, str]:
+    """What the run's agent says about its own metrics."""
+    choice = run.config.get("agent")
+    return agent_meanings(str(choice.get("name"))) if isinstance(choice, Mapping) else {}
 
 
 def _pictures(lines: list[dict[str, Any]], names: Sequence[str]) -> list[Picture]:
@@ -79,7 +88,7 @@ def _pictures(lines: list[dict[str, Any]], names: Sequence[str]) -> list[Picture
             Picture.drawn("What the game itself paid; the agent learns from it only where the experiment says so.", draw_return)
         )
     captions = dict(GROUPS)
-    for group, members in grouped(list(curves)).items():
+    for group, members in grouped([name for name in curves if name != "true_return"]).items():
 
         def draw_group(theme: figures.Theme, group: str = group, members: list[str] = members) -> Any:
             title = group.replace("_", " ").capitalize()
@@ -128,14 +137,14 @@ def _result(run: RunDirectory) -> list[Table]:
     return [] if summary is None else [Table("Result", ("measure", "value"), list(_flat(summary)))]
 
 
-def _last_values(lines: list[dict[str, Any]], names: Sequence[str]) -> Table:
+def _last_values(lines: list[dict[str, Any]], names: Sequence[str], agent: Mapping[str, str]) -> Table:
     rows: list[tuple[object, ...]] = []
     for name in names:
         _, values = series(lines, name)
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (None, None)
-        rows.append((name, None if math.isnan(values[-1]) else float(values[-1]), low, high))
-    return Table("Last values", ("metric", "last", "lowest", "highest"), rows)
+        rows.append((name, None if math.isnan(values[-1]) else float(values[-1]), low, high, meaning(name, agent)))
+    return Table("Metrics: last value, range, and what they mean", ("metric", "last", "lowest", "highest", "meaning"), rows)
 
 
 def _background(run: RunDirectory) -> list[Table]:

@@ -7,13 +7,15 @@
     versions.json    interpreter, packages, commits     tensorboard/   event files
     source.diff      changes that were not committed    metrics.jsonl  one line per report
     status.json      running, finished, stopped, failed learner.lock   held by the one learner
-    summary.json     what a finished run came to   store.json     where the store is, where it is not here
+    summary.json     what a finished run came to        progress.log   how it went, in lines for people
+    store.json       where the store is, if elsewhere
 
 Files are written whole or not at all, and the folder itself appears only when it is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -143,6 +145,11 @@ class RunDirectory:
         return self.path / "tensorboard"
 
     @property
+    def wandb_path(self) -> Path:
+        """``wandb.txt``: the id under which Weights & Biases knows the run; only where it is sent there."""
+        return self.path / "wandb.txt"
+
+    @property
     def checkpoints_path(self) -> Path:
         """Folder for ``rlhf_games.experiment.checkpoints.Checkpoints``."""
         return self.path / "checkpoints"
@@ -174,6 +181,12 @@ class RunDirectory:
     def set_status(self, state: State, reason: str = "") -> None:
         """Records how the run stands, durably."""
         write_atomically(self.path / "status.json", _status_text(state, reason))
+        self.log(f"{state}: {reason}" if reason else state)
+
+    def log(self, text: str) -> None:
+        """Appends a line for people, with the time (UTC), to ``progress.log``; where that cannot be written, nothing happens."""
+        with contextlib.suppress(OSError), (self.path / "progress.log").open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')}  {' '.join(text.split())}\n")
 
     def _end(self, state: State, reason: str) -> None:
         """Records how the run ended, on a full disk in place of the old words. A folder that has gone keeps "running" (it `died`)."""

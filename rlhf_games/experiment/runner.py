@@ -23,6 +23,7 @@ from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
 from rlhf_games.experiment.patience import Patience
+from rlhf_games.experiment.progress_words import in_words
 from rlhf_games.experiment.resuming import begin_at, open_store, restore, with_surroundings
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.spec import Experiment
@@ -43,13 +44,14 @@ _EVALUATION_SEED = 1_000_003
 class Interruption:
     """Ctrl-C asks for a stop at the next good moment; a second one stops at once."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], until: Callable[[], bool] = lambda: False) -> None:
+        """``say``: tells whoever watches; ``until``: somebody else who may ask for a stop."""
+        self._say, self._until = say, until
         self.asked = False
 
     def __call__(self) -> bool:
         """Whether somebody asked."""
-        return self.asked
+        return self.asked or self._until()
 
     def say(self, text: str) -> None:
         """Tells whoever watches the run."""
@@ -94,7 +96,13 @@ def experiment_of(run: RunDirectory) -> Experiment:
 
 
 def execute(
-    run: RunDirectory, report: Report, interruption: Interruption, bench: Bench | None = None, back_to: int | None = None
+    run: RunDirectory,
+    report: Report,
+    interruption: Interruption,
+    bench: Bench | None = None,
+    back_to: int | None = None,
+    *,
+    wandb: bool = False,
 ) -> dict[str, Any] | None:
     """Does what is left of a run, from its last checkpoint. What it has learned is published after each iteration.
 
@@ -104,6 +112,7 @@ def execute(
       interruption: asked between iterations.
       bench: programs compiled for another run of the same kind, to use again.
       back_to: an older checkpoint to go on from, where the newest is damaged or not wanted; newer ones are removed.
+      wandb: send metrics to Weights & Biases too; a run that was sent there before goes on with it.
 
     Returns:
       The summary (also in ``summary.json``); None where the run was stopped before its end.
@@ -112,30 +121,44 @@ def execute(
       UserError: another process is at it, it is finished already (and has published what it came to), or it cannot go on from where it
         was (`resuming`).
     """
-    finished = run.status.state == "finished"
+    return execute_loop(run, report, interruption, bench, back_to, wandb=wandb)[1]
+
+
+def execute_loop(
+    run: RunDirectory,
+    report: Report,
+    interruption: Interruption,
+    bench: Bench | None = None,
+    back_to: int | None = None,
+    *,
+    wandb: bool = False,
+) -> tuple[FeedbackLoop, dict[str, Any] | None]:
+    """`execute`, for callers who want the loop too: as it stands at the end, its store closed (it opens again when it is asked)."""
+    state = run.status.state
+    finished = state == "finished"
     if finished and listed(run.path / FOLDER):
         raise UserError(f"{run.path} is finished; start another run, or look at it with: rlhf-games report {run.path}")
     experiment = experiment_of(run)
     with run.learning(), Checkpoints(run.checkpoints_path) as checkpoints:
         step = begin_at(run, experiment, checkpoints, back_to)
         with open_store(run, experiment, checkpoints, step, Patience(interruption.say, interruption)) as store:
-            loop = (bench or Bench(experiment)).loop(experiment, store)
+            loop = (bench or Bench(experiment)).loop(experiment, store, resumed=state != "created")
             if step is not None:
                 restore(run, loop, checkpoints, step)
             if not finished:
-                return _go_on(run, loop, checkpoints, report, interruption)
+                return loop, _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
             _publish(run, loop)  # of a version that published nothing
-            return run.summary
+            return loop, run.summary
 
 
 def _go_on(
-    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Interruption
+    run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Callable[[], bool], wandb: bool
 ) -> dict[str, Any] | None:
     """What `execute` does, once everything is open."""
     began = time.monotonic()
     _publish(run, loop)
     resume = loop.steps if loop.iteration else (-1 if run.metrics_path.exists() else None)
-    with MetricsWriter(run, resume_step=resume, resume_reports=loop.iteration) as metrics:
+    with MetricsWriter(run, wandb=wandb, resume_step=resume, resume_reports=loop.iteration) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
             return None
@@ -170,6 +193,7 @@ def _keep(
     """Makes an iteration last: numbers, checkpoint, publication; then tells of it."""
     metrics.write(progress.steps, progress.metrics)
     metrics.flush()
+    run.log(f"iteration {progress.iteration} of {loop.experiment.iterations}: {in_words(progress, loop.experiment)}")
     state, extra = loop.checkpoint()
     checkpoints.save(loop.iteration, state, with_surroundings(extra, run, loop))
     _publish(run, loop)

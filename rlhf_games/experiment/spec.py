@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
+from rlhf_games.core.errors import closest, did_you_mean
 from rlhf_games.feedback.place import keep_secret
 from rlhf_games.feedback.queries import Kind, QueryConfig
 from rlhf_games.feedback.teachers import PRESETS, TeacherConfig
@@ -115,6 +116,8 @@ class FeedbackConfig:
     """Clips of a ranking, 3 to 6."""
     budget: int = 700
     """Questions asked in all, unanswerable ones included."""
+    wanted: int = 1
+    """Different annotators who shall each answer every question; a scripted teacher answers as so many, who err each in their own way."""
     initial: float = 0.25
     """Share of the budget asked about the first policy, before any learning."""
     schedule: Literal["constant", "hyperbolic", "at_once"] = "hyperbolic"
@@ -137,10 +140,16 @@ class FeedbackConfig:
         _at_least(self, 1, "imitation_draws")
         if source := recorded_source(self.teacher):  # a password stays in memory: settings are written to files
             object.__setattr__(self, "teacher", _RECORDED + keep_secret(source))
+        _at_least(self, 1, "wanted")
         if not 3 <= self.clips <= 6:
             raise ValueError(f"clips must be in 3..6, got {self.clips}")
         if not 0.0 <= self.initial <= 1.0:
             raise ValueError(f"initial must be in [0, 1], got {self.initial}")
+
+    @property
+    def answers(self) -> int:
+        """Answers wanted in all."""
+        return self.budget * self.wanted
 
     @property
     def shown(self) -> int:
@@ -235,7 +244,9 @@ def scripted_teacher(feedback: FeedbackConfig, seed: int) -> TeacherConfig | Non
             raise ValueError(f"feedback.teacher_settings.{name} must be a number, got {value!r}")
     values = {"beta": base.beta, "gamma": base.gamma, "mistake": base.mistake, "skip": base.skip, "equal": base.equal}
     if unknown := set(feedback.teacher_settings) - set(values):
-        raise ValueError(f"feedback.teacher_settings has no {min(unknown)!r}; it has {', '.join(values)}")
+        key, close = f"feedback.teacher_settings.{min(unknown)}", closest(min(unknown), values)
+        hint = did_you_mean(f"feedback.teacher_settings.{close}") if close else f"; known are: {', '.join(values)}"
+        raise ValueError(f"{key} is no setting of a teacher{hint}")
     try:
         return TeacherConfig(**(values | feedback.teacher_settings), seed=seed)
     except ValueError as error:

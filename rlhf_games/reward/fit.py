@@ -34,11 +34,17 @@ class KindWeights:
     """How much an answer of each kind counts in the fit; 0 leaves the kind out."""
 
     preference: float = 1.0
+    """Of "which of two clips is better?"."""
     ranking: float = 1.0
+    """Of several clips put in order."""
     rating: float = 1.0
+    """Of stars for a clip."""
     evaluation: float = 1.0
+    """Of cheers and scoldings."""
     takeover: float = 1.0
+    """Of what a person did instead of the agent."""
     demonstration: float = 1.0
+    """Of what a person showed."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):

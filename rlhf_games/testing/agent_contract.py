@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.agent import Action, Agent, Imitator, Lessons, Rollout
+from rlhf_games.core.agent import Action, Agent, Imitator, Lessons, Rollout, shared_memory
 from rlhf_games.core.game import GameSpec
 from rlhf_games.core.spaces import Box, Discrete, MultiDiscrete, Observation
 from rlhf_games.testing.play import choice_bounds
@@ -73,8 +73,8 @@ class AgentSubject:
 
     @cached_property
     def update(self) -> Any:
-        """``agent.update``, compiled."""
-        return jax.jit(self.agent.update)
+        """``agent.update``, compiled as a run compiles it: the state is donated, that is, its memory is used for the next one."""
+        return jax.jit(self.agent.update, donate_argnums=(0,))
 
     @cached_property
     def rows(self) -> tuple[jax.Array, jax.Array]:
@@ -136,7 +136,7 @@ class AgentSubject:
 
     def learn(self, rollout: Rollout) -> tuple[Any, dict[str, jax.Array]]:
         """One update from ``rollout``, always with the same key."""
-        state, metrics = self.update(self.state, rollout, jax.random.key(self.seed + 2), jnp.float32(0.25))
+        state, metrics = self.update(jax.tree.map(jnp.copy, self.state), rollout, jax.random.key(self.seed + 2), jnp.float32(0.25))
         return state, metrics
 
 
@@ -277,6 +277,18 @@ def _update_is_reproducible(subject: AgentSubject) -> None:
     expect(not text, f"the same update with the same key differs: {text}")
 
 
+def _update_may_be_given_its_state(subject: AgentSubject) -> None:
+    """Twice in a row from a state of its own, which is gone after each time, as in a run."""
+    state = subject.agent.init(jax.random.key(subject.seed), subject.spec)
+    if text := shared_memory(state):
+        raise AssertionError(f"init: {text}")
+    for number in (1, 2):
+        try:
+            state, _ = subject.update(state, subject.rollout, jax.random.key(subject.seed + number), jnp.float32(0.25))
+        except RuntimeError as error:  # of JAX: memory that is gone is used
+            raise AssertionError(f"update number {number} fails when its state is donated: {error}") from error
+
+
 def _imitation_makes_the_shown_likelier(subject: AgentSubject) -> None:
     """One action shown in every state, to agents that can imitate; padding (weight 0) shows another."""
     space = subject.spec.actions
@@ -357,6 +369,7 @@ AGENT_RULES: tuple[Rule[AgentSubject], ...] = (
     Rule("update", "update compiles, keeps the state's structure and dtypes, and reports finite numbers", _update_keeps_structure),
     Rule("learns", "update changes the parameters", _update_learns),
     Rule("reproducible", "the same update with the same key gives the same state", _update_is_reproducible),
+    Rule("donation", "update works when it is given its state away, as in a run", _update_may_be_given_its_state),
     Rule("waiting", "what seats that do not act are said to choose, or see at the end, is not learned from", _waiting_seats_do_not_matter),
     Rule("imitate", "an agent that can imitate takes shown actions more often", _imitation_makes_the_shown_likelier),
 )

@@ -45,6 +45,7 @@ def test_every_verb_explains_itself_without_jax(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", program, *name.split()], capture_output=True, text=True, check=True)
     assert "usage: rlhf-games " + name in done.stdout
     assert done.stdout.split()[-2:] == ["False", "False"]
+    assert "None" not in done.stdout, "a flag that may be left out is shown as what it takes"
 
 
 def test_the_list_of_verbs_imports_next_to_nothing() -> None:
@@ -84,6 +85,15 @@ def test_wrong_flags_are_status_2(flags: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(flags)
     assert caught.value.code == 2
+
+
+def test_flags_that_may_be_left_out_are_read_as_what_they_take() -> None:
+    demo = cli._parse("demo", ["--steps", "7", "--out", "None"])
+    assert (demo.steps, demo.answers, demo.out) == (7, None, Path("None"))  # type: ignore[attr-defined]
+    teach = cli._parse("teach", ["here", "--gamma", "0.5"])
+    assert (teach.gamma, teach.beta) == (0.5, None)  # type: ignore[attr-defined]
+    with pytest.raises(SystemExit):
+        cli._parse("demo", ["--steps", "None"])
 
 
 def test_interrupt_is_one_line_and_status_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

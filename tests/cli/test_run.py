@@ -158,3 +158,11 @@ def test_the_bar_says_how_good_the_reward_model_is(lab: Path, capsys: pytest.Cap
         with progress.run_progress(TINY.tiny()) as bar:
             bar(Progress(4, 512, metrics, 1.0))
         assert f"512 steps · {words}" in capsys.readouterr().err
+
+
+def test_wandb_is_refused_before_anything_where_it_is_not_installed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("wandb") is not None:
+        pytest.skip("Weights & Biases is installed here")
+    assert main(["run", "demo", "--wandb", "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.startswith("error: Weights & Biases is not installed: pip install 'rlhf-games[wandb]'")
+    assert not (tmp_path / "run").exists()

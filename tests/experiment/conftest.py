@@ -43,11 +43,11 @@ def bench(lab: Path) -> Bench:
 
 @pytest.fixture
 def make_loop(bench: Bench, tmp_path: Path) -> Iterator[Callable[..., FeedbackLoop]]:
-    """Makes loops, each on a store of its own: ``make_loop(experiment, "store name")``."""
+    """Makes loops, each on a store of its own: ``make_loop(experiment, "store name")``; ``resumed`` goes on with one."""
     made: list[FeedbackLoop] = []
 
-    def make(experiment: Experiment, store: str = "store") -> FeedbackLoop:
-        made.append(bench.loop(experiment, tmp_path / f"{store}.sqlite"))
+    def make(experiment: Experiment, store: str = "store", resumed: bool = False) -> FeedbackLoop:
+        made.append(bench.loop(experiment, tmp_path / f"{store}.sqlite", resumed=resumed))
         return made[-1]
 
     yield make

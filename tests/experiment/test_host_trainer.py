@@ -13,7 +13,7 @@ import pytest
 from rlhf_games.config import from_mapping
 from rlhf_games.core.game import HostGame
 from rlhf_games.experiment import host_trainer
-from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.build import Bench, check_donation
 from rlhf_games.experiment.host_evaluation import evaluate_host
 from rlhf_games.experiment.host_trainer import HostLearner, HostTrainer
 from rlhf_games.experiment.spec import Experiment
@@ -144,3 +144,23 @@ def bench_game(name: str, options: dict[str, Any]) -> Any:
     from rlhf_games.workspace import load_game
 
     return load_game(name, options)
+
+
+def test_an_agent_whose_state_cannot_be_donated_is_refused_before_a_run_begins(bench: Bench) -> None:
+    """Where nothing checks, the first update of a host game fails inside JAX."""
+
+    class Shared:
+        def init(self, key: Any, spec: Any) -> Any:
+            weights = jax.random.normal(key, (3, 3))
+            return {"params": weights, "target": weights}
+
+        def update(self, state: Any, *_: Any) -> Any:
+            return {"params": state["params"] + 1.0, "target": state["target"]}, {}
+
+    agent: Any = Shared()
+    state = agent.init(jax.random.key(0), bench.game.spec)
+    with pytest.raises(RuntimeError, match="donate"):
+        jax.jit(agent.update, donate_argnums=(0,))(state)
+    with pytest.raises(ValueError, match=r"state\['params'\] and state\['target'\] are the same array"):
+        check_donation(agent, bench.game)
+    check_donation(bench.agent, bench.game)

@@ -75,7 +75,7 @@ def test_such_a_run_goes_on_to_the_same_end(make_loop: MakeLoop, kind: str) -> N
     whole, part = make_loop(experiment, "whole"), make_loop(experiment, "part")
     finished(whole)
     part.run(lambda progress: None, lambda: part.iteration == 2)
-    resumed = make_loop(experiment, "part")
+    resumed = make_loop(experiment, "part", resumed=True)
     resumed.restore(*part.checkpoint())
     finished(resumed)
     same(resumed.state, whole.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
 from rlhf_games.experiment.loop import FeedbackLoop
@@ -70,7 +72,7 @@ def test_a_run_that_stopped_at_any_iteration_goes_on_to_the_same_end(make_loop: 
         before = run(begun, stop)
         with Checkpoints(tmp_path / name) as checkpoints:
             checkpoints.save(stop, *begun.checkpoint())
-            resumed = make_loop(experiment, name)  # the same store, everything else from the disk
+            resumed = make_loop(experiment, name, resumed=True)  # the same store, everything else from the disk
             resumed.restore(*checkpoints.restore(stop, resumed.state))
         np.testing.assert_equal(before + run(resumed), metrics)
         same(resumed.state, whole.state)
@@ -89,10 +91,25 @@ def test_stopping_while_it_waits_for_a_person_loses_nothing(make_loop: MakeLoop)
     assert waiting.iteration == 0
     posted = waiting.store.query_ids()
     assert len(posted) == waiting.quotas[0]
-    again = make_loop(experiment)
+    again = make_loop(experiment, resumed=True)
     again.restore(*before)
     assert again.step(lambda: True) is None
     assert again.store.query_ids() == posted, "the same questions are not asked twice"
+
+
+def test_a_run_that_begins_refuses_a_store_that_holds_answers_of_its_session(make_loop: MakeLoop, bench: Bench, tmp_path: Path) -> None:
+    first = make_loop(tiny())
+    run(first, 2)
+    asked, path = sum(first.quotas[:2]), re.escape(str(tmp_path / "store.sqlite"))
+    message = f"{path} holds {asked} questions of a session 'tiny' already.*another name"
+    with pytest.raises(UserError, match=message):
+        make_loop(tiny())
+    with pytest.raises(UserError, match=message):
+        bench.loop(tiny(), first.store)
+    assert first.store.progress().answered == asked, "a store that was handed over stays open"
+    other = make_loop(tiny(name="another day"))
+    assert run(other, 1)[0]["answers"] == other.quotas[0], "another session learns from its own answers only"
+    assert make_loop(tiny(), resumed=True).labels.poll()
 
 
 @pytest.mark.parametrize("schedule", ["constant", "hyperbolic", "at_once"])
@@ -116,7 +133,7 @@ def test_async_never_waits_and_takes_what_has_come(make_loop: MakeLoop, monkeypa
     assert first["answers"] == 0
     assert "reward_model/train_loss" not in first
     assert not loop.trusted, "a model that nobody has taught pays nothing"
-    scripted = make_loop(tiny(feedback__mode="async", model__trust=0.0))  # answers as another process would
+    scripted = make_loop(tiny(feedback__mode="async", model__trust=0.0), resumed=True)  # answers as another process would
     assert scripted.teacher is not None
     assert scripted.teacher.answer_pending(5) == 5
     second = loop.step()

@@ -115,6 +115,7 @@ def test_wandb_is_optional(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -
         MetricsWriter(run, wandb=True)
     calls: list[Any] = []
     fake = types.SimpleNamespace(
+        id="a1b2",
         init=lambda **settings: calls.append(settings) or fake,
         log=lambda values, step: calls.append((step, values)),
         finish=lambda: calls.append("finish"),
@@ -123,4 +124,16 @@ def test_wandb_is_optional(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -
     with MetricsWriter(run, wandb=True) as writer:
         writer.write(3, {"a": 1.0, "b": math.nan})
     assert calls[0]["config"] == {"a": 1}
+    assert (calls[0]["id"], calls[0]["resume"]) == (None, "never")
     assert calls[1:] == [(3, {"a": 1.0}), "finish"]
+    MetricsWriter(run, wandb=True, resume_step=3).close()
+    assert (calls[3]["id"], calls[3]["resume"]) == ("a1b2", "allow"), "a run that goes on is the same run there"
+
+
+def test_wandb_keeps_a_run_on_this_machine_where_it_is_installed(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with MetricsWriter(run, wandb=True) as writer:
+        writer.write(3, {"a": 1.0})
+    assert list(run.path.glob("wandb/offline-run-*/*.wandb"))
+    assert run.wandb_path.read_text().strip()

@@ -14,9 +14,10 @@ from PIL import Image
 from rlhf_games.cli.main import main
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment import figures, run_report
+from rlhf_games.experiment.glossary import MEANINGS
 from rlhf_games.experiment.metrics import MetricsWriter
 from rlhf_games.experiment.report import Picture, Table, animation, number, write_report
-from rlhf_games.experiment.run_report import grouped, write_run_report
+from rlhf_games.experiment.run_report import write_run_report
 from rlhf_games.experiment.rundir import RunDirectory
 
 RED = np.array([255, 0, 0], np.uint8)
@@ -171,17 +172,6 @@ def run(tmp_path: Path) -> RunDirectory:
     return found
 
 
-def test_metrics_are_grouped_whatever_they_are_called() -> None:
-    names = ["true_return", "loss", "seconds/fit", "answers", "novelty/bonus", "reward_model/accuracy"]
-    assert grouped(names) == {
-        "reward_model": ["reward_model/accuracy"],
-        "feedback": ["answers"],
-        "agent": ["loss"],
-        "seconds": ["seconds/fit"],
-        "novelty": ["novelty/bonus"],
-    }
-
-
 def test_the_report_of_a_run_shows_every_metric(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     (run.path / "summary.json").write_text('{"return": 1.25, "evaluated": {"episodes": 128}}')
@@ -202,6 +192,7 @@ def test_the_report_of_a_run_shows_every_metric(run: RunDirectory, monkeypatch: 
         "entropy",
         "reward_model/accuracy",
         "reward_model/never",
+        MEANINGS["reward_model/accuracy"],
         "agent.rate",
         "4321",
         "jax",

@@ -218,6 +218,25 @@ def test_a_run_publishes_before_it_begins_and_after_each_iteration(go: Go, bench
     assert last.about.policy == "tiny/4"
 
 
+def test_progress_goes_into_a_log_file_too(go: Go, tmp_path: Path) -> None:
+    run = create_run(tiny(), tmp_path / "run")
+    go(run, stop=1)
+    go(run)
+    lines = [line.partition("  ")[2] for line in (run.path / "progress.log").read_text().splitlines()]
+    said = [line.partition(" · ")[0] for line in lines]
+    assert said == [
+        "running",
+        "iteration 1 of 4: 128 steps",
+        "stopped: interrupted",
+        "running",
+        "iteration 2 of 4: 256 steps",
+        "iteration 3 of 4: 384 steps",
+        "iteration 4 of 4: 512 steps",
+        "finished",
+    ]
+    assert "30/30 answers" in lines[-2]
+
+
 def test_resuming_a_finished_run_of_an_older_version_publishes_it(go: Go, in_lab: Path, tmp_path: Path) -> None:
     run = create_run(tiny(), tmp_path / "run")
     summary = go(run)

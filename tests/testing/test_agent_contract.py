@@ -127,6 +127,26 @@ class Moody(Linear):
         return jnp.float32(self.count)
 
 
+class Shared(Linear):
+    """Begins with a target network that is its own network: the very same array."""
+
+    def init(self, key: Any, spec: Any) -> Any:
+        state = super().init(key, spec)
+        return {**state, "target": state["w"]}
+
+    def update(self, state: Any, *args: Any) -> Any:
+        after, metrics = super().update(state, *args)
+        return {**after, "target": jnp.where(state["t"] % 2 == 0, state["w"], state["target"])}, metrics
+
+
+class Independent(Shared):
+    """The same with a copy."""
+
+    def init(self, key: Any, spec: Any) -> Any:
+        state = super().init(key, spec)
+        return {**state, "target": jnp.copy(state["w"])}
+
+
 class Eavesdropper(Linear):
     """Learns from seats that wait."""
 
@@ -157,6 +177,7 @@ BROKEN: list[tuple[str, str, type[Linear]]] = [
     ("update", "['t'] is int32(), after an update float32()", Drifting),
     ("learns", "leaves all parameters as they were", Lazy),
     ("reproducible", "the same update with the same key differs", Moody),
+    ("donation", "state['target'] and state['w'] are the same array", Shared),
     ("waiting", "what waiting seats are said to have chosen", Eavesdropper),
     ("imitate", "the action that was shown became less likely", Contrary),
 ]
@@ -164,6 +185,10 @@ BROKEN: list[tuple[str, str, type[Linear]]] = [
 
 def test_a_sound_agent_passes() -> None:
     check_agent(Linear(), GRID)
+
+
+def test_a_target_network_that_is_a_copy_passes() -> None:
+    check_agent(Independent(), GRID)
 
 
 @pytest.mark.parametrize(("name", "message", "kind"), BROKEN, ids=[name for name, _, _ in BROKEN])

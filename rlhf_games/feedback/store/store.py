@@ -117,6 +117,11 @@ class Store(Transactions):
         with self._read() as connection:
             return list(connection.execute(statement if game is None else statement.where(replays.c.game == game)).scalars())
 
+    def replay_games(self) -> dict[str, str]:
+        """The game (``family/game``) of every replay, by id, without reading what was played."""
+        with self._read() as connection:
+            return {row.id: row.game for row in connection.execute(sa.select(replays.c.id, replays.c.game))}
+
     def _read_replay(self, values: Any) -> Replay:
         row = Row(self.name, "replays", values)
         try:
