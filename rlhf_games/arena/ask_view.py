@@ -32,9 +32,9 @@ COMMANDS = (
     Command("forward10", ("shift+right", "shift+pad:dpright"), "ten decisions on"),
     Command("older", ("page down", "pad:dpdown"), "the next older episode"),
     Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
-    Command("newest", ("home", "l"), "the latest episode"),
+    Command("newest", ("home",), "the latest episode"),
     Command("fresh", ("g",), "the newest policy plays a new game"),
-    Command("play", ("space", "pad:a"), "play, stand still"),
+    Command("play", ("space", "p", "pad:a"), "play, stand still"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
     Command("what_if", ("w", "pad:x"), "what if? then a key of the game"),
@@ -45,10 +45,10 @@ COMMANDS = (
     Command("undo", ("backspace", "pad:b"), "take the last mark or lesson back"),
     Command("overlay", ("s", "pad:start"), "what the reward model looks at"),
     Command("curve", ("v",), "along time: reward or value"),
-    Command("truth", ("p",), "the game's own points, or not"),
-    Command("seat", ("tab",), "another seat"),
+    Command("truth", ("o",), "the game's own points, or not"),
+    Command("seat", ("e",), "another seat"),
     Command("renew", ("n",), "ask the newest policy"),
-    Command("agent_asks", ("a",), "let the agent ask you"),
+    Command("agent_asks", ("q",), "let the agent ask you"),
     Command("retry", ("return",), "store what failed again; go on"),
     Command("drop", ("delete",), "give what failed up"),
 )
@@ -171,6 +171,7 @@ class AskView(SessionView[AskSession]):
                 session.curve = "value" if session.curve == "reward" else "reward"
             case "truth":
                 session.truth = not session.truth
+                self.show_score(session.truth)
             case "renew":
                 session.renew()
             case "retry" if session.remarks.stuck:
@@ -219,7 +220,7 @@ class AskView(SessionView[AskSession]):
         if ready:
             self._draw_episode(canvas, areas.stage)
         else:
-            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
+            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session, self.headway))
         status = self._status()
         canvas.part(
             "status", areas.status, status, lambda pen: pen.text(pen.area.center, status[0], "body", status[1], "center", pen.area.w)

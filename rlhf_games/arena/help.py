@@ -15,7 +15,11 @@ from rlhf_games.arena.theme import Style
 from rlhf_games.arena.view import Playable, View
 
 _NO_KEY, _MEND = "no key", "choose one in keys.toml"
-_WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",), "back; nothing is lost"))
+_WINDOW = (
+    Command("help", ("f1", "?"), "this help"),
+    Command("full_screen", ("f11",), "full screen, or a window"),
+    Command("back", ("escape",), "back; nothing is lost"),
+)
 
 
 def draw_help(canvas: Canvas, view: View) -> None:

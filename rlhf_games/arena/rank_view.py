@@ -152,12 +152,9 @@ class RankView(AnswerView[RankSession]):
         elif word in ("clip", "chip"):
             self.session.join(clip, int(number) - 1)
 
-    def said(self) -> str:
-        """In words, the ranking that was taken back."""
-        assert self.session.current is not None
-        said = self.session.current.taken_back
-        assert isinstance(said, Ranking)
-        return order_words(said.ranks) if said.ranks else "can't tell"
+    def say(self, value: Ranking) -> str:
+        """In words."""
+        return order_words(value.ranks) if value.ranks else "can't tell"
 
     # Drawing
 

@@ -60,12 +60,9 @@ class RateView(AnswerView[RateSession]):
             return False
         return True
 
-    def said(self) -> str:
-        """In words, the rating that was taken back."""
-        assert self.session.current is not None
-        said = self.session.current.taken_back
-        assert isinstance(said, Rating)
-        return _words(said)
+    def say(self, value: Rating) -> str:
+        """In words."""
+        return _words(value)
 
     def draw_question(self, canvas: Canvas, stage: Rect) -> None:
         """The clip and the grades."""
