@@ -42,7 +42,7 @@ def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
     top = margin + pen.px(104)
     room = pen.area.h - top - margin
     # Closer together where there are many: in more than two columns the words would not fit.
-    line = min(pen.px(44), max(pen.px(34), room // -(-len(commands) // 2)))
+    line = min(pen.px(44), max(pen.px(33), room // -(-len(commands) // 2)))
     rows = max(1, room // line)
     columns = [commands[first : first + rows] for first in range(0, len(commands), rows)]
     x = margin

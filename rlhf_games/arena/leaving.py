@@ -58,7 +58,7 @@ def question(way: Way, leaving: list[View], behind: list[View]) -> Question | No
     if lost:
         return Question(way, "Leave without it?", lost, CONFIRM)
     if way == "back" and all(isinstance(view, Passing) and view.passing for view in behind):
-        return Question("quit", "Close the arena?", "What you said is stored.", (*CONFIRM, *AGAIN))
+        return Question(way, "Close the arena?", "What you said is stored.", (*CONFIRM, *AGAIN))
     return None
 
 

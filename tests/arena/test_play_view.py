@@ -22,7 +22,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
 
-from .conftest import Inline, Line, Time, fits, press, pump, screen
+from .conftest import Inline, Line, Time, fits, leave, press, pump, screen
 
 Show = Callable[..., App]
 
@@ -111,7 +111,7 @@ def test_leaving_a_game_asks_and_a_second_escape_keeps(playing: Any, clock: Time
 
 def test_leaving_a_game_that_has_not_begun_leaves_at_once(playing: Any, store: Store) -> None:
     app, _ = playing()
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
     assert store.replay_ids() == []
 
@@ -119,7 +119,7 @@ def test_leaving_a_game_that_has_not_begun_leaves_at_once(playing: Any, store: S
 def test_a_game_that_cannot_be_played_says_why_and_can_be_left(playing: Any) -> None:
     app, view = playing(people=2)
     assert "--people" in view.session.problem
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
 
 
