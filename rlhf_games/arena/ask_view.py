@@ -13,6 +13,7 @@ from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.controls import game_commands
+from rlhf_games.arena.feature_bars import paint_features
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -211,7 +212,8 @@ class AskView(SessionView[AskSession]):
         """Paints what changed."""
         session, reel = self.session, self.session.reel
         ready, forked = reel.phase == "ready", session.fork is not None
-        canvas.begin(("ask", canvas.width, canvas.height, ready, forked, reel.replay_id if ready else ""))
+        lit_up = ready and session.overlay and session.head.paused and session.salient is not None
+        canvas.begin(("ask", canvas.width, canvas.height, ready, forked, reel.replay_id if ready else "", lit_up))
         areas = frame_areas(canvas)
         episode = session.episode
         title = self._name(episode.game)[0] if episode is not None else ""
@@ -250,6 +252,12 @@ class AskView(SessionView[AskSession]):
         strip = tape.pictures(t)
         salient = session.salient if session.overlay and session.head.paused else None
         key = (tape.replay.id, t, number, salient is not None, session.seat, session.policy)
+        if salient is not None and tape.spec.observation.layout == "vector":
+            what, names, side = salient, tape.spec.observation.channels, rect.w * 2 // 5
+            features = Rect(rect.right - side, rect.y, side, rect.h)
+            rect = Rect(rect.x, rect.y, rect.w - side - canvas.px(GAP), rect.h)
+            canvas.part("features", features, key, lambda pen: paint_features(pen, what, names))
+            salient = None
         if salient is None:
             draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: strip[number], ending=tape.ends_at(t))
         else:

@@ -219,14 +219,13 @@ def test_finished_is_finished(judging: Any, ask: Any, store: Store, tmp_path: Pa
 
 def test_nobody_waits_for_what_is_with_others(judging: Any, ask: Any, store: Store, clock: Time) -> None:
     ask(1)
+    assert store.lease("bob") is not None
     app, view = judging()
-    press(app, pygame.K_UP)
     clock.now += 3.0
     pump(app, 4)
-    store.post_queries([])
-    title, words, _ = view._waiting_words()
-    assert title in ("No pair is waiting.", "All done, thank you.")
-    assert "Fetching" not in title + words
+    title, words, idle = view._waiting_words()
+    assert (title, idle) == ("No pair is waiting.", True)
+    assert words.startswith("1 wait for other people")
 
 
 # The desk
