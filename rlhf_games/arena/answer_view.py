@@ -304,5 +304,5 @@ def _paint_bar(pen: Pen, share: float, seams: Sequence[float]) -> None:
 
 
 def _heading(pen: Pen, words: str, aim: str) -> None:
-    pen.text((0, 0), words, "title")
+    pen.text((0, 0), words, "title", width=pen.area.w)
     pen.paragraph((0, pen.px(42)), aim, pen.area.w, 2, "small")

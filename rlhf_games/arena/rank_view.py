@@ -214,7 +214,10 @@ class RankView(AnswerView[RankSession]):
         right = pen.text((pad + pen.px(6), pen.px(_TOP) // 2), str(card.place + 1), "huge", theme.TEXT, "midleft").right
         if card.badge:
             right = _badge(pen, Rect(right + pen.px(16), pad, pen.px(104), pen.px(_TOP) - 2 * pad + pen.px(6)), card.badge).right
-        pen.text((area.right - pad, pen.px(_TOP) // 2), words, "label", theme.AMBER, "midright", max(0, area.right - 2 * pad - right))
+        room = max(0, area.right - 2 * pad - right)
+        if pen.text_width(words, "label") > room:
+            words = words.removeprefix("EPISODE ").replace(" OF ", "/")
+        pen.text((area.right - pad, pen.px(_TOP) // 2), words, "label", theme.AMBER, "midright", room)
 
 
 def _badge(pen: Pen, rect: Rect, words: str) -> Rect:
