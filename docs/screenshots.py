@@ -110,7 +110,7 @@ def _shoot_asking(folder: Path, run: Path) -> None:
         camera.wait(lambda: not watching.fresh.words and watching.reel.thought(0, 0) is not None)
         if watching.reel.tape.length >= _TELLING:
             break
-    camera.press(pygame.K_t)
+    camera.press(pygame.K_o)
     camera.wait(lambda: watching.head.t >= min(20, watching.reel.tape.length - 2))
     camera.shoot("watch")
     camera.app.close()
@@ -135,7 +135,7 @@ def _shoot_asking(folder: Path, run: Path) -> None:
     camera.wait(lambda: camera.seconds > seen + 1.2)
     camera.shoot("ask-what-if")
     camera.press(pygame.K_ESCAPE)
-    camera.press(pygame.K_a)
+    camera.press(pygame.K_q)
     camera.wait(lambda: isinstance(camera.view, AdviseView) and camera.view.session.current is not None)
     camera.shoot("advise")
     camera.app.close()

@@ -25,8 +25,8 @@ from rlhf_games.core.spaces import Discrete
 COMMANDS = (
     Command("digit", DIGITS, "I would do the action of that number"),
     Command("unsure", ("up", "u", "pad:y"), "can't tell"),
-    Command("lead", ("l", "tab", "pad:x"), "see what led here"),
-    Command("skip", ("n", "pad:start"), "another question"),
+    Command("lead", ("l", "pad:x"), "see what led here"),
+    Command("skip", ("k", "pad:start"), "another question"),
     Command("undo", ("backspace", "pad:b"), "take the last answer back"),
     Command("retry", ("return",), "store a failed answer again"),
     Command("drop", ("delete",), "give a failed answer up"),

@@ -73,9 +73,11 @@ def _open(target: Target, person: Person, make: type[AnswerSession[Any]], show: 
         from rlhf_games.feedback.store import Store
 
         store = Store.open(target.store, create=False)
-        return make(store, Projector(store.replay, new_worker("films")), person.annotator, worker)
+        films = Projector(store.replay, new_worker("films"))
+        return make(store, films, person.annotator, worker, least_seconds=person.desk.least_seconds)
 
     def then(session: AnswerSession[Any]) -> View:
-        return show(session, person.keymap, aim=about, headway=Headway(target), hide_score=person.hide_score)
+        headway = Headway(target, shows_score=person.desk.agent_score)
+        return show(session, person.keymap, aim=about, headway=headway, hide_score=person.hide_score)
 
     return OpeningView(show.title, "Opening the store…", worker.submit(load), then, lambda session: session.close())

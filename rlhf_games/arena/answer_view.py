@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,18 @@ from rlhf_games.arena.keys import Command, Keymap
 from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playback import next_speed
-from rlhf_games.arena.reel_view import paint_picture
+from rlhf_games.arena.reel_view import TURNS, paint_picture, paint_waiting
 from rlhf_games.arena.session_view import SessionView
 from rlhf_games.arena.view import Next
 
 if TYPE_CHECKING:
     from rlhf_games.arena.answering import AnswerSession
     from rlhf_games.arena.films import Footage
+    from rlhf_games.feedback.store import Progress
 
 SHARED = (
     Command("undo", ("backspace", "pad:b"), "take back the last answer"),
-    Command("pause", ("space", "pad:a"), "pause, go on"),
+    Command("pause", ("space", "p", "pad:a"), "pause, go on"),
     Command("restart", ("r", "pad:x"), "from the beginning"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
@@ -36,10 +37,12 @@ SHARED = (
     Command("step", (".",), "one picture forward"),
     Command("bars", ("b",), "bars under the clips"),
     Command("score", ("h",), "hide the game's score, or show it"),
+    Command("truth", ("o",), "the agent's score, or not"),
     Command("retry", ("return", "pad:start"), "store a failed answer again"),
     Command("drop", ("delete", "pad:y"), "give a failed answer up"),
 )
 """What every such view can be told besides its answers."""
+_THANKS = "All done, thank you."
 _EPISODE_ENDS = "EPISODE ENDS HERE"
 HINTS = {"undo": "undo", "pause": "pause", "restart": "start over"}
 
@@ -90,6 +93,14 @@ class AnswerView(SessionView[Session], Generic[Session]):
         """While an answer is on its way to the disk: the next question is to come at once."""
         return self.session.phase in ("saving", "undoing")
 
+    @property
+    def unsaved(self) -> str:
+        """An answer whose storing failed."""
+        session = self.session
+        if session.phase != "failed" or session.chosen is None:
+            return ""
+        return f"Your answer “{self.say(session.chosen)}” is not stored, and would be lost."
+
     # For subclasses
 
     @abstractmethod
@@ -97,8 +108,8 @@ class AnswerView(SessionView[Session], Generic[Session]):
         """A command that belongs to this kind of answer; False where it is not one of those."""
 
     @abstractmethod
-    def said(self) -> str:
-        """In words, the answer that was taken back; there is one."""
+    def say(self, value: Any) -> str:
+        """An answer of this kind in words."""
 
     @abstractmethod
     def draw_question(self, canvas: Canvas, stage: Rect) -> None:
@@ -117,6 +128,8 @@ class AnswerView(SessionView[Session], Generic[Session]):
             self._bars = not self._bars
         elif name == "score":
             self._hide_score = not self._hide_score
+        elif name == "truth":
+            self.show_score(self.headway is not None and not self.headway.shows_score)
         else:
             self._wind(name)
         return None
@@ -158,11 +171,14 @@ class AnswerView(SessionView[Session], Generic[Session]):
         if showing:
             self.draw_question(canvas, areas.stage)
         else:
-            turn = int(self._now() * 12)
-            waiting = self._waiting_words()
-            canvas.part("wait", areas.stage, (turn, waiting), lambda pen: _wait(pen, turn / 12, *waiting))
-        words, colour = self._status()
-        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
+            words, more, idle = self._waiting_words()
+            turn = 0 if idle else int(self._now() * TURNS)
+            waiting = (turn, words, more, idle)
+            canvas.part("wait", areas.stage, waiting, lambda pen: paint_waiting(pen, turn / TURNS, words, more, idle, theme.TEXT))
+        status = self._status()
+        canvas.part(
+            "status", areas.status, status, lambda pen: pen.text(pen.area.center, status[0], "body", status[1], "center", pen.area.w)
+        )
         footer(canvas, areas.footer, self.commands, self.failed_hints if session.phase == "failed" else self.hints)
 
     def scene(self) -> tuple[Hashable, ...]:
@@ -181,35 +197,57 @@ class AnswerView(SessionView[Session], Generic[Session]):
             f"{session.progress.per_minute:.0f} a minute · {session.given} now by {session.annotator}",
         )
 
-    def _waiting_words(self) -> tuple[str, str]:
+    def _waiting_words(self) -> tuple[str, str, bool]:
+        """What is being waited for, more about it, and whether nothing is."""
         session = self.session
         if session.phase == "undoing":
-            return "Taking back…", ""
+            return "Taking back…", "", False
         if session.loading:
-            return "Drawing the clips…", "The first ones take a few seconds: the game is being loaded."
+            return "Drawing the clips…", "The first ones take a few seconds: the game is being loaded.", False
         if session.progress is None:
-            return "Opening the store…", ""
-        if session.waiting and session.progress.open > session.progress.leased:
-            return f"Fetching the next {self.words.one}…", ""
-        return (
-            f"No {self.words.one} is waiting.",
-            "New ones appear here as soon as the learner asks. You can stay, or leave with Esc.",
-        )
+            return "Opening the store…", "", False
+        if session.waiting and not session.none_for_me:
+            return f"Fetching the next {self.words.one}…", "", False
+        return self._nothing_words(session.progress, session.waiting or 0)
+
+    def _nothing_words(self, progress: Progress, others: int) -> tuple[str, str, bool]:
+        """What is said to somebody for whom no question is left; ``others``: those that wait for other people."""
+        nothing, mine = f"No {self.words.one} is waiting.", f"{self.session.given} of them now by you"
+        if others:
+            return nothing, f"{others} wait for other people: they hold them, or you could not tell. What comes back appears here.", True
+        learner = None if self.headway is None else self.headway.learner
+        if learner is not None and learner.state == "finished":
+            return _THANKS, f"The run is over. It has {progress.answered} answers, {mine}.", True
+        if self.headway is not None and self.headway.budget is not None and progress.answered >= self.headway.budget:
+            return (
+                _THANKS,
+                f"All {progress.answered} answers that the run wanted are given, {mine}. Watch shows what the agent makes of them.",
+                True,
+            )
+        if learner is not None and learner.state == "away":
+            return nothing, f"{learner.words[:1].upper()}{learner.words[1:]}.", True
+        if learner is None and progress.answered:
+            return _THANKS, f"Every question of this store is answered, {mine}. Where somebody asks more, they appear here.", True
+        return nothing, "New ones appear here as soon as the learner asks. You can stay, or leave with Esc.", False
 
     def _status(self) -> tuple[str, theme.Colour]:
         session, playback = self.session, self.session.playback
         if session.notice:
             return session.notice, theme.AMBER
+        if (stored := session.acknowledged) is not None:
+            return f"✓ stored: {self.say(stored)}", theme.BLUE
         parts = []
         if session.current is not None and self._hide_score:
             marked = all(film.score for film in session.current.footage)
             parts.append("the score is hidden" if marked else "nobody has marked where this game shows its score")
         if session.current is not None and session.current.taken_back is not None and session.phase == "showing":
-            parts.append(f"taken back: you had said “{self.said()}”")
+            parts.append(f"taken back: you had said “{self.say(session.current.taken_back)}”")
         if session.current is not None and playback.paused:
             parts.append("paused")
         if playback.speed != 1.0:
             parts.append(f"speed ×{playback.speed:g}")
+        if not parts:
+            return self.learner_words, theme.MUTED
         return " · ".join(parts), theme.MUTED
 
     def draw_clip(self, canvas: Canvas, place: int, room: Rect, bar: Rect, card: Hashable) -> None:
@@ -266,13 +304,5 @@ def _paint_bar(pen: Pen, share: float, seams: Sequence[float]) -> None:
 
 
 def _heading(pen: Pen, words: str, aim: str) -> None:
-    pen.text((0, 0), words, "title")
+    pen.text((0, 0), words, "title", width=pen.area.w)
     pen.paragraph((0, pen.px(42)), aim, pen.area.w, 2, "small")
-
-
-def _wait(pen: Pen, turn: float, words: str, more: str) -> None:
-    pen.box(pen.area)
-    centre = pen.area.center
-    pen.spinner((centre[0], centre[1] - pen.px(60)), turn)
-    pen.text((centre[0], centre[1]), words, "title", anchor="midtop")
-    pen.paragraph((centre[0], centre[1] + pen.px(48)), more, pen.area.w - pen.px(80), 2, centred=True)

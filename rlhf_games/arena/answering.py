@@ -29,6 +29,8 @@ Phase: TypeAlias = Literal["waiting", "showing", "saving", "undoing", "failed"]
 AHEAD = 6
 """Questions that are leased and drawn beyond the one on the screen."""
 LEASE_SECONDS = 60.0
+ACKNOWLEDGED = 2.5
+"""Seconds for which it is said what was stored."""
 _LOOK_EVERY = 0.5
 """Seconds between looks at an empty queue."""
 
@@ -49,8 +51,12 @@ class AnswerSession(Generic[Value]):
         worker: Worker,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        least_seconds: float = 0.0,
     ) -> None:
-        """``now``: seconds, never going back, for what is shown; ``wall``: seconds since 1970, for what is stored."""
+        """``now``: seconds, never going back, for what is shown; ``wall``: seconds since 1970, for what is stored.
+
+        ``least_seconds``: how long a question must have been looked at before its answer counts.
+        """
         self._store, self._films, self._worker, self._now, self._wall = store, films, worker, now, wall
         self.annotator = annotator
         self.playback = Playback(now)
@@ -65,6 +71,11 @@ class AnswerSession(Generic[Value]):
         """What the person should know; empty most of the time."""
         self.watched = True
         """Whether the person is there: no question is shown to nobody, or its answer would seem to have taken long."""
+        self.none_for_me = False
+        """Whether nothing was left for this person when the session last looked, whatever waits for others."""
+        self._least_seconds, self._looked, self._ticked = least_seconds, 0.0, now()
+        self._too_early = False
+        self._stored: tuple[Value, float] | None = None
         self._queue: deque[Asked[Value]] = deque()
         self._broken: list[Asked[Value]] = []
         self._shown_at = 0.0
@@ -107,6 +118,9 @@ class AnswerSession(Generic[Value]):
 
         if not self.answerable or self.current is None:
             return False
+        if self._looked < self._least_seconds:
+            self._too_early, self.notice = True, f"Look a little longer: an answer counts after {self._least_seconds:g} s."
+            return False
         answered_at = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
         self.chosen = value
         self._draft = AnswerDraft(self.annotator, value, self._shown_at, answered_at, uuid.uuid4().hex, query_id=self.current.query.id)
@@ -127,6 +141,7 @@ class AnswerSession(Generic[Value]):
     def retry(self) -> None:
         """Stores an answer again whose storing failed: it is the same answer, so it cannot be stored twice."""
         if self.phase == "failed" and self._draft is not None:
+            self.notice = ""
             self._post()
 
     def drop(self) -> None:
@@ -173,9 +188,23 @@ class AnswerSession(Generic[Value]):
         self._keep_leases()
         self._outlook.tick(self._held_ids())
         self.playback.tick()
+        self._look()
+
+    def _look(self) -> None:
+        """Counts how long the question on the screen has been looked at."""
+        now = self._now()
+        passed, self._ticked = now - self._ticked, now
+        self._looked += passed if self.watched and self.phase == "showing" else 0.0
+        if self._too_early and self._looked >= self._least_seconds:
+            self._too_early, self.notice = False, ""
+
+    @property
+    def acknowledged(self) -> Value | None:
+        """The answer that was stored a moment ago; None otherwise."""
+        return None if self._stored is None or self._now() - self._stored[1] > ACKNOWLEDGED else self._stored[0]
 
     def _show(self, asked: Asked[Value]) -> None:
-        self.current, self.phase, self.chosen = asked, "showing", None
+        self.current, self.phase, self.chosen, self._looked, self._too_early = asked, "showing", None, 0.0, False
         self.playback.load(asked.footage)
         self._shown_at = self._wall()
 
@@ -215,11 +244,13 @@ class AnswerSession(Generic[Value]):
             self.phase, self.notice = "failed", f"This answer is not stored: {error}"
             return
         self.given += 1
+        self._stored = None if self._draft is None else (self._draft.value, self._now())  # type: ignore[assignment]  # of this kind
         self._outlook.soon()
         self.current, self._draft, self.phase = None, None, "waiting"
 
     def _undone(self, found: bool, query: Query | None, said: Value | None) -> None:
         self._undos -= 1
+        self._stored = None
         self._outlook.soon()
         self.phase = "showing" if self.current is not None else "waiting"
         if not found:
@@ -260,6 +291,7 @@ class AnswerSession(Generic[Value]):
             except UserError as error:
                 found, self.notice = [], str(error)
             self._queue.extend(self._hold(query) for query in found)
+            self.none_for_me = not found and not self._queue
             self._look_at = self._now() + (0.0 if found else _LOOK_EVERY)
         wanted = AHEAD - len(self._queue) + (self.current is None)
         if self._leasing is None and wanted > 0 and self._now() >= self._look_at:

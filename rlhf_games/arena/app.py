@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from types import FrameType
+from typing import Literal
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 # Only what changed is sent to the screen. SDL's default goes through a texture of the whole window: six times as slow (9 ms a frame
@@ -24,6 +25,7 @@ from rlhf_games.arena.display import open_display
 from rlhf_games.arena.help import draw_help
 from rlhf_games.arena.input import Click, Drag, Input, Text, Translator
 from rlhf_games.arena.keys import Press, find
+from rlhf_games.arena.leaving import Question, draw_question, question
 from rlhf_games.arena.own_pygame import disown, own
 from rlhf_games.arena.view import Draggable, Next, View, Writable
 from rlhf_games.arena.work import drawing_first
@@ -34,6 +36,7 @@ _DRAG_PIXELS = 8
 """A mouse that moved less was meant to click."""
 _BACK = ("escape", "pad:back")
 _HELP = ("f1", "pad:guide")
+_FULL_SCREEN = "f11"
 
 
 class App:
@@ -47,6 +50,10 @@ class App:
         self.view: View | None = view
         self.canvas = Canvas(surface)
         self.helping = False
+        self.asking: Question | None = None
+        """What is asked before somebody leaves."""
+        self._windowed: tuple[int, int] | None = None
+        """How large the window was before it filled the screen; None: it does not."""
         self._behind: list[View] = []
         self._leaving: list[Thread] = []
         self._now = now
@@ -99,7 +106,9 @@ class App:
         if self.view.title != self._title:
             self._title = self.view.title
             pygame.display.set_caption(f"rlhf-games: {self._title}")
-        if self.helping:
+        if self.asking is not None:
+            draw_question(self.canvas, self.asking)
+        elif self.helping:
             draw_help(self.canvas, self.view)
         else:
             self.view.draw(self.canvas)
@@ -129,24 +138,65 @@ class App:
         if isinstance(entry, Drag):
             return self._drag(view, entry)
         if entry == "quit":
-            self.close()
+            self._leave("quit")
         elif entry == "redraw":
             surface = pygame.display.get_surface()
             assert surface is not None
             self.canvas.use(surface)
-        elif not self.helping:
+        elif not self.helping and self.asking is None:
             view.focus(entry == "focus gained")
         return None
+
+    def _leave(self, way: Literal["back", "quit"]) -> None:
+        """Back to what lies behind, or away; asks where something would be lost, and before the window closes for a key. Once."""
+        assert self.view is not None
+        behind = self._behind
+        asked = question(way, [self.view, *behind] if way == "quit" else [self.view], behind)
+        if asked is None or self.asking is not None:
+            self.asking = None
+            self.close() if way == "quit" else self._go("back")
+            return
+        self.asking, self.helping, self._grabbed = asked, False, None
+        self.view.focus(False)
+
+    def _answer(self, view: View, leave: bool) -> None:
+        """The person said whether to leave."""
+        asked = self.asking
+        assert asked is not None
+        if leave:
+            self._leave(asked.way)
+            return
+        self.asking = None
+        self.canvas.clear()
+        view.focus(True)
+
+    def _fill_screen(self) -> None:
+        """Full screen, or the window as it was before."""
+        surface = pygame.display.get_surface()
+        assert surface is not None
+        if self._windowed is None:
+            self._windowed = surface.get_size()
+            surface = pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        else:
+            surface = pygame.display.set_mode(self._windowed, pygame.RESIZABLE)
+            self._windowed = None
+        self.canvas.use(surface)
 
     def _press(self, view: View, press: Press) -> Next:
         if not press.down:
             return view.press(press, None)
+        if press.key == _FULL_SCREEN:
+            self._fill_screen()
+            return None
+        if self.asking is not None:
+            self._answer(view, press.key in self.asking.keys)
+            return None
         if self.helping:
             self._help(view, False)
             return None
         command = find(view.commands, press)
         if press.among(_BACK):
-            return view.back()
+            return self._back(view)
         if command is None and (press.among(_HELP) or (press.text == "?" and not isinstance(view, Writable))):
             self._help(view, True)
             return None
@@ -154,14 +204,26 @@ class App:
 
     def _write(self, view: View, text: Text) -> None:
         """Text for a view that takes any; none of a key that led to it from another view, or that ended the help."""
-        if self.helping or not isinstance(view, Writable) or self._pressed not in (None, view):
+        if self.helping or self.asking is not None or not isinstance(view, Writable) or self._pressed not in (None, view):
             return
         if text.done:
             view.write(text.text)
         else:
             view.compose(text.text)
 
+    def _back(self, view: View) -> Next:
+        to = view.back()
+        if to == "back":
+            self._leave("back")
+            return None
+        return to
+
     def _click(self, view: View, click: Click) -> Next:
+        if self.asking is not None:
+            command = self.canvas.command_at(click.position)
+            if command in ("leave", "stay"):
+                self._answer(view, command == "leave")
+            return None
         if self.helping:
             self._help(view, False)
             return None
@@ -169,7 +231,7 @@ class App:
         if command == "help":
             self._help(view, True)
         elif command == "back":
-            return view.back()
+            return self._back(view)
         elif command is not None and isinstance(view, Draggable) and view.grabs(command):
             self._grabbed, self._dragging = (command, click), False
         elif command is not None:

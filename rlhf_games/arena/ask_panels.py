@@ -78,6 +78,8 @@ def _looks_at(session: AskSession) -> str:
         return ""
     if salient.strongest == 0:
         return "its reward for this step hangs on no single place"
+    if session.reel.tape.spec.observation.layout == "vector":
+        return ""  # bars beside the picture say it
     if len(salient.channels) != len(channels) or not len(channels):
         return f"up to {salient.strongest:.3f} from one place"
     most = np.argsort(-salient.channels)[:3]

@@ -52,7 +52,7 @@ def open_watch(target: Target, person: Person) -> View:
         from rlhf_games.arena.watch_view import WatchView
 
         worker.shutdown(wait=False)
-        return WatchView(session, person.keymap, name=about, headway=Headway(target))
+        return WatchView(session, person.keymap, name=about, headway=Headway(target, shows_score=person.desk.agent_score))
 
     return OpeningView("Watch", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 
@@ -76,7 +76,13 @@ def open_ask(target: Target, person: Person, about_last: Future[Replay] | None =
         from rlhf_games.arena.ask_view import AskView
 
         worker.shutdown(wait=False)
-        return AskView(session, person.keymap, name=about, advise=lambda: open_advise(target, person), headway=Headway(target))
+        return AskView(
+            session,
+            person.keymap,
+            name=about,
+            advise=lambda: open_advise(target, person),
+            headway=Headway(target, shows_score=person.desk.agent_score),
+        )
 
     return OpeningView("Ask", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 
@@ -100,7 +106,7 @@ def open_advise(target: Target, person: Person) -> View:
         from rlhf_games.arena.advise_view import AdviseView
 
         worker.shutdown(wait=False)
-        return AdviseView(session, person.keymap, name=about, headway=Headway(target))
+        return AdviseView(session, person.keymap, name=about, headway=Headway(target, shows_score=person.desk.agent_score))
 
     return OpeningView("The agent asks", "Opening the run…", worker.submit(load), then, lambda session: session.close())
 

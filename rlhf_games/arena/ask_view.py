@@ -13,6 +13,7 @@ from rlhf_games.arena.ask_panels import draw_fork, draw_thoughts
 from rlhf_games.arena.asking import AskSession
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.controls import game_commands
+from rlhf_games.arena.feature_bars import paint_features
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
@@ -32,9 +33,9 @@ COMMANDS = (
     Command("forward10", ("shift+right", "shift+pad:dpright"), "ten decisions on"),
     Command("older", ("page down", "pad:dpdown"), "the next older episode"),
     Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
-    Command("newest", ("home", "l"), "the latest episode"),
+    Command("newest", ("home",), "the latest episode"),
     Command("fresh", ("g",), "the newest policy plays a new game"),
-    Command("play", ("space", "pad:a"), "play, stand still"),
+    Command("play", ("space", "p", "pad:a"), "play, stand still"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
     Command("what_if", ("w", "pad:x"), "what if? then a key of the game"),
@@ -45,10 +46,10 @@ COMMANDS = (
     Command("undo", ("backspace", "pad:b"), "take the last mark or lesson back"),
     Command("overlay", ("s", "pad:start"), "what the reward model looks at"),
     Command("curve", ("v",), "along time: reward or value"),
-    Command("truth", ("p",), "the game's own points, or not"),
-    Command("seat", ("tab",), "another seat"),
+    Command("truth", ("o",), "the game's own points, or not"),
+    Command("seat", ("e",), "another seat"),
     Command("renew", ("n",), "ask the newest policy"),
-    Command("agent_asks", ("a",), "let the agent ask you"),
+    Command("agent_asks", ("q",), "let the agent ask you"),
     Command("retry", ("return",), "store what failed again; go on"),
     Command("drop", ("delete",), "give what failed up"),
 )
@@ -171,6 +172,7 @@ class AskView(SessionView[AskSession]):
                 session.curve = "value" if session.curve == "reward" else "reward"
             case "truth":
                 session.truth = not session.truth
+                self.show_score(session.truth)
             case "renew":
                 session.renew()
             case "retry" if session.remarks.stuck:
@@ -210,7 +212,8 @@ class AskView(SessionView[AskSession]):
         """Paints what changed."""
         session, reel = self.session, self.session.reel
         ready, forked = reel.phase == "ready", session.fork is not None
-        canvas.begin(("ask", canvas.width, canvas.height, ready, forked, reel.replay_id if ready else ""))
+        lit_up = ready and session.overlay and session.head.paused and session.salient is not None
+        canvas.begin(("ask", canvas.width, canvas.height, ready, forked, reel.replay_id if ready else "", lit_up))
         areas = frame_areas(canvas)
         episode = session.episode
         title = self._name(episode.game)[0] if episode is not None else ""
@@ -219,7 +222,7 @@ class AskView(SessionView[AskSession]):
         if ready:
             self._draw_episode(canvas, areas.stage)
         else:
-            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
+            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session, self.headway))
         status = self._status()
         canvas.part(
             "status", areas.status, status, lambda pen: pen.text(pen.area.center, status[0], "body", status[1], "center", pen.area.w)
@@ -249,6 +252,12 @@ class AskView(SessionView[AskSession]):
         strip = tape.pictures(t)
         salient = session.salient if session.overlay and session.head.paused else None
         key = (tape.replay.id, t, number, salient is not None, session.seat, session.policy)
+        if salient is not None and tape.spec.observation.layout == "vector":
+            what, names, side = salient, tape.spec.observation.channels, rect.w * 2 // 5
+            features = Rect(rect.right - side, rect.y, side, rect.h)
+            rect = Rect(rect.x, rect.y, rect.w - side - canvas.px(GAP), rect.h)
+            canvas.part("features", features, key, lambda pen: paint_features(pen, what, names))
+            salient = None
         if salient is None:
             draw_picture(canvas, "picture", rect, key, strip.shape[1:], lambda: strip[number], ending=tape.ends_at(t))
         else:

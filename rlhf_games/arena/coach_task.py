@@ -58,7 +58,8 @@ def open_coach(target: Target, person: Person, hand_back: float = HAND_BACK) -> 
         from rlhf_games.arena.coach_view import CoachView
 
         ask = partial(open_ask, target, person)
-        return CoachView(session, person.keymap, *about(session.spec.name), Headway(target), ask=ask)
+        headway = Headway(target, shows_score=person.desk.agent_score)
+        return CoachView(session, person.keymap, *about(session.spec.name), headway, ask=ask)
 
     return OpeningView("Coach", "Loading the agent…", worker.submit(load), then, lambda session: session.close())
 

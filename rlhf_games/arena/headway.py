@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
+from rlhf_games.arena.learner import Learner, read_learner
 from rlhf_games.arena.runs import Learning, MetricsTail, Target
 from rlhf_games.arena.work import Worker, new_worker
 from rlhf_games.core.errors import UserError
@@ -28,13 +29,20 @@ class _Looked(NamedTuple):
 
     progress: Progress | None
     learning: Learning | None
+    learner: Learner | None
 
 
 class Headway:
     """Call ``tick`` often."""
 
-    def __init__(self, target: Target, worker: Worker | None = None, now: Callable[[], float] = time.monotonic) -> None:
-        """``target``: a run, or a store without one (then nothing is known of an agent)."""
+    def __init__(
+        self, target: Target, worker: Worker | None = None, now: Callable[[], float] = time.monotonic, *, shows_score: bool = True
+    ) -> None:
+        """``target``: a run, or a store without one (then nothing is known of an agent); ``shows_score``: to begin with."""
+        self.shows_score = shows_score
+        """Whether the person wants to see the agent's score; one who judges may be influenced by it."""
+        self.learner: Learner | None = None
+        """What the run's learner does; None while nothing is known."""
         self.budget = target.budget
         self.learning: Learning | None = None
         """How the agent does; None while nothing is known."""
@@ -72,6 +80,7 @@ class Headway:
         if looked.learning is not None:
             self._before = looked.learning.scores[-1] if self._before is None else self._before
             self.learning = looked.learning._replace(before=self._before)
+        self.learner = looked.learner
         if looked.progress is not None:
             self.words = progress_words(looked.progress, self.budget)
 
@@ -82,9 +91,15 @@ class Headway:
         learning = None if self._tail is None else self._tail.poll()
         try:
             self._store = self._store or Store.open(self._target.store, create=False)
-            return _Looked(self._store.progress(_ANSWERS_SHOWN), learning)
+            progress = self._store.progress(_ANSWERS_SHOWN)
         except UserError:
-            return _Looked(None, learning)  # whoever answers or plays there says what is wrong with it
+            return _Looked(None, learning, self._learner(0))  # whoever answers or plays there says what is wrong with it
+        return _Looked(progress, learning, self._learner(progress.open))
+
+    def _learner(self, waiting: int) -> Learner | None:
+        if self._target.folder is None or self._tail is None:
+            return None
+        return read_learner(self._target.folder, waiting, self._tail.last)
 
     def _let_go(self) -> None:
         if self._store is not None:

@@ -15,7 +15,11 @@ from rlhf_games.arena.theme import Style
 from rlhf_games.arena.view import Playable, View
 
 _NO_KEY, _MEND = "no key", "choose one in keys.toml"
-_WINDOW = (Command("help", ("f1", "?"), "this help"), Command("back", ("escape",), "back; nothing is lost"))
+_WINDOW = (
+    Command("help", ("f1", "?"), "this help"),
+    Command("full_screen", ("f11",), "full screen, or a window"),
+    Command("back", ("escape",), "back; nothing is lost"),
+)
 
 
 def draw_help(canvas: Canvas, view: View) -> None:
@@ -38,7 +42,7 @@ def _paint(pen: Pen, title: str, commands: tuple[Command, ...]) -> None:
     top = margin + pen.px(104)
     room = pen.area.h - top - margin
     # Closer together where there are many: in more than two columns the words would not fit.
-    line = min(pen.px(44), max(pen.px(34), room // -(-len(commands) // 2)))
+    line = min(pen.px(44), max(pen.px(33), room // -(-len(commands) // 2)))
     rows = max(1, room // line)
     columns = [commands[first : first + rows] for first in range(0, len(commands), rows)]
     x = margin

@@ -63,13 +63,10 @@ class JudgeView(AnswerView[JudgeSession]):
         self.session.answer(choice, 2 if shift and choice in _SIDES else strength)
         return True
 
-    def said(self) -> str:
-        """In words, the answer that was taken back."""
-        assert self.session.current is not None
-        said = self.session.current.taken_back
-        assert isinstance(said, Preference)
-        clearly = "clearly " if said.strength == 2 else ""
-        return {"equal": "equal", "unsure": "can't tell"}.get(said.choice, f"{said.choice} {clearly}better")
+    def say(self, value: Preference) -> str:
+        """In words."""
+        clearly = "clearly " if value.strength == 2 else ""
+        return {"equal": "equal", "unsure": "can't tell"}.get(value.choice, f"{value.choice} {clearly}better")
 
     def draw_question(self, canvas: Canvas, stage: Rect) -> None:
         """Two cards with a clip on each."""

@@ -21,6 +21,7 @@ COMMANDS = (
     Command("page_down", ("page down",), "a page down"),
     Command("choose", ("return", "pad:a"), "open what is marked"),
     Command("erase", ("backspace",), "take back the last letter of the search"),
+    Command("somebody_else", ("f2",), "somebody else sits here now"),
 )
 _ROW = 62
 
@@ -46,7 +47,8 @@ class MenuView:
         entries: Callable[[], Sequence[Entry]],
         keymap: Keymap,
         *,
-        corner: tuple[str, str] = ("", ""),
+        corner: Callable[[], tuple[str, str]] = lambda: ("", ""),
+        somebody_else: Callable[[], View] | None = None,
         close: Callable[[], None] = lambda: None,
         hint: Sequence[str] = (),
     ) -> None:
@@ -58,11 +60,14 @@ class MenuView:
           entries: called at every frame, so it must be quick.
           keymap: of the person.
           corner: two lines at the top right.
+          somebody_else: where another person can say who they are.
           close: called when it is left.
           hint: paragraphs under the last entry, while nothing is searched for.
         """
         self.title = title
-        self.commands: Sequence[Command] = keymap.commands("menu", COMMANDS)
+        commands = keymap.commands("menu", COMMANDS)
+        self.commands: Sequence[Command] = [c for c in commands if c.name != "somebody_else" or somebody_else is not None]
+        self._somebody_else = somebody_else
         self._subtitle, self._entries, self._corner, self._close = subtitle, entries, corner, close
         self._hint = tuple(hint)
         self._search = ""
@@ -107,6 +112,8 @@ class MenuView:
             self._search, self._marked = self._search[:-1], 0
         elif command == "choose":
             return self._choose()
+        elif command == "somebody_else" and self._somebody_else is not None:
+            return self._somebody_else()
         return None
 
     def _choose(self) -> Next:
@@ -136,7 +143,7 @@ class MenuView:
         canvas.begin(("menu", self.title, canvas.width, canvas.height))
         areas = frame_areas(canvas)
         canvas.part("heading", areas.heading, self._search, self._paint_heading)
-        standing(canvas, areas.standing, self._corner)
+        standing(canvas, areas.standing, self._corner())
         entries = self.shown
         self._rows = max(1, areas.stage.h // canvas.px(_ROW))
         first = max(0, min(self.marked - self._rows // 2, len(entries) - self._rows))
@@ -145,7 +152,7 @@ class MenuView:
         canvas.part("list", areas.stage, key, lambda pen: self._paint(pen, visible, first, len(entries)))
         words = f"{len(entries)} match “{self._search}”" if self._search and entries else ""
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.MUTED, "center"))
-        footer(canvas, areas.footer, self.commands, [("up", "up"), ("down", "down"), ("choose", "open")])
+        footer(canvas, areas.footer, self.commands, [("up", "up"), ("down", "down"), ("choose", "open"), ("somebody_else", "not you?")])
 
     @property
     def _below(self) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ class NameView:
         self._problem = ""
 
     @property
+    def passing(self) -> bool:
+        """Where nothing more is shown after it."""
+        return self._views == []
+
+    @property
     def hurried(self) -> bool:
         """Nothing is waited for."""
         return False

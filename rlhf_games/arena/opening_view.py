@@ -42,6 +42,11 @@ class OpeningView(Generic[T]):
         self._problem = ""
 
     @property
+    def passing(self) -> bool:
+        """Once it is open, leaving that means leaving this."""
+        return self._view is not None
+
+    @property
     def hurried(self) -> bool:
         """A spinner needs no hurry."""
         return False

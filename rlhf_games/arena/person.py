@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlhf_games.arena.desk import Desk
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.core.errors import UserError
 
@@ -14,18 +15,19 @@ _LONGEST = 100
 _FILE = "annotator.txt"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Person:
-    """Who uses the arena, and how."""
+    """Who uses the arena, and how. ``annotator`` may become another one while a menu is shown."""
 
     annotator: str
     keymap: Keymap
     hide_score: bool = False
     """Clips are shown with their score hidden, to begin with."""
+    desk: Desk = field(default_factory=Desk)
 
 
 def settings_folder() -> Path:
-    """``$XDG_CONFIG_HOME/rlhf-games``, by default ``~/.config/rlhf-games``; holds ``annotator.txt`` and ``keys.toml``."""
+    """``$XDG_CONFIG_HOME/rlhf-games``, by default ``~/.config/rlhf-games``; holds ``annotator.txt``, ``keys.toml`` and ``arena.toml``."""
     base = os.environ.get("XDG_CONFIG_HOME", "")
     return (Path(base) if base else Path.home() / ".config") / "rlhf-games"
 

@@ -152,12 +152,9 @@ class RankView(AnswerView[RankSession]):
         elif word in ("clip", "chip"):
             self.session.join(clip, int(number) - 1)
 
-    def said(self) -> str:
-        """In words, the ranking that was taken back."""
-        assert self.session.current is not None
-        said = self.session.current.taken_back
-        assert isinstance(said, Ranking)
-        return order_words(said.ranks) if said.ranks else "can't tell"
+    def say(self, value: Ranking) -> str:
+        """In words."""
+        return order_words(value.ranks) if value.ranks else "can't tell"
 
     # Drawing
 
@@ -217,7 +214,10 @@ class RankView(AnswerView[RankSession]):
         right = pen.text((pad + pen.px(6), pen.px(_TOP) // 2), str(card.place + 1), "huge", theme.TEXT, "midleft").right
         if card.badge:
             right = _badge(pen, Rect(right + pen.px(16), pad, pen.px(104), pen.px(_TOP) - 2 * pad + pen.px(6)), card.badge).right
-        pen.text((area.right - pad, pen.px(_TOP) // 2), words, "label", theme.AMBER, "midright", max(0, area.right - 2 * pad - right))
+        room = max(0, area.right - 2 * pad - right)
+        if pen.text_width(words, "label") > room:
+            words = words.removeprefix("EPISODE ").replace(" OF ", "/")
+        pen.text((area.right - pad, pen.px(_TOP) // 2), words, "label", theme.AMBER, "midright", room)
 
 
 def _badge(pen: Pen, rect: Rect, words: str) -> Rect:

@@ -12,6 +12,7 @@ from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.keys import Command, is_pad
 from rlhf_games.arena.pen import Pen
 from rlhf_games.arena.rating import SCALE, RateSession
+from rlhf_games.arena.theme import Style
 from rlhf_games.feedback.answers import Rating
 
 _PADS = {1: ("pad:dpdown",), 3: ("pad:dpleft",), 5: ("pad:dpright",)}
@@ -25,6 +26,8 @@ COMMANDS = (
     Command("unsure", ("up", "pad:dpup"), "can't tell"),
     *SHARED,
 )
+_ROOMY = 76
+"""Height of a row from which on a grade's word and its squares stand one above the other, in design pixels."""
 _SIDE = 360
 """Width of the grades, in design pixels."""
 
@@ -60,12 +63,9 @@ class RateView(AnswerView[RateSession]):
             return False
         return True
 
-    def said(self) -> str:
-        """In words, the rating that was taken back."""
-        assert self.session.current is not None
-        said = self.session.current.taken_back
-        assert isinstance(said, Rating)
-        return _words(said)
+    def say(self, value: Rating) -> str:
+        """In words."""
+        return _words(value)
 
     def draw_question(self, canvas: Canvas, stage: Rect) -> None:
         """The clip and the grades."""
@@ -103,14 +103,22 @@ def _paint_grades(pen: Pen, chosen: int | None, keys: tuple[str, ...]) -> None:
         taken = grade == chosen
         pen.box(box, theme.RAISED if taken else theme.PANEL, theme.BLUE if taken else None, width=4)
         pen.click(box, f"rate {grade}")
-        left = pen.text((pen.px(24), box.centery), str(grade), "huge", theme.BLUE if taken else theme.TEXT, "midleft").right + pen.px(24)
-        pen.text((left, box.centery - pen.px(4)), SCALE[grade], "title", anchor="bottomleft", width=box.w - left - gap)
-        size = pen.px(16)
-        for number in range(len(SCALE)):
-            square = Rect(left + number * (size + pen.px(6)), box.centery + pen.px(8), size, size)
-            pen.box(square, theme.BLUE if number < grade else theme.BACKGROUND, theme.LINE, 4)
+        style: Style = "huge" if height >= pen.px(_ROOMY) else "title"
+        left = pen.text((pen.px(24), box.centery), str(grade), style, theme.BLUE if taken else theme.TEXT, "midleft").right + pen.px(24)
+        if height < pen.px(_ROOMY):  # no room for squares under the word
+            pen.text((left, box.centery), SCALE[grade], "strong", anchor="midleft", width=box.w - left - gap)
+        else:
+            pen.text((left, box.centery - pen.px(4)), SCALE[grade], "title", anchor="bottomleft", width=box.w - left - gap)
+            _paint_squares(pen, left, box.centery + pen.px(8), grade)
         if keys[grade - 1] != str(grade):  # this person's own key
             pen.keycap((box.right - pen.px(64), box.centery), keys[grade - 1] or "–")
+
+
+def _paint_squares(pen: Pen, left: int, top: int, grade: int) -> None:
+    size = pen.px(16)
+    for number in range(len(SCALE)):
+        square = Rect(left + number * (size + pen.px(6)), top, size, size)
+        pen.box(square, theme.BLUE if number < grade else theme.BACKGROUND, theme.LINE, 4)
 
 
 def _words(said: Rating) -> str:

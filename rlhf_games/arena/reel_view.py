@@ -13,6 +13,8 @@ from rlhf_games.arena.browsing import Browser
 from rlhf_games.arena.canvas import Canvas
 from rlhf_games.arena.episodes import Episode, Episodes
 from rlhf_games.arena.figures import figure
+from rlhf_games.arena.headway import Headway
+from rlhf_games.arena.learner import Learner
 from rlhf_games.arena.minds import Minds
 from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playhead import Playhead
@@ -81,18 +83,19 @@ def draw_waiting(canvas: Canvas, rect: Rect, now: float, words: str, more: str, 
     canvas.part("stage", rect, (turn, words, more, problem), lambda pen: paint_waiting(pen, turn / TURNS, words, more, problem))
 
 
-def paint_waiting(pen: Pen, turn: float, words: str, more: str, problem: bool) -> None:
-    """The inside of `draw_waiting`."""
+def paint_waiting(pen: Pen, turn: float, words: str, more: str, problem: bool, colour: theme.Colour = theme.AMBER) -> None:
+    """The inside of `draw_waiting`; ``problem``: no spinner, and the words in ``colour``."""
     pen.box(pen.area)
     x, y = pen.area.center
     if not problem:
         pen.spinner((x, y - pen.px(60)), turn)
-    pen.text((x, y), words, "title", theme.AMBER if problem else theme.TEXT, "midtop", pen.area.w - pen.px(60))
+    pen.text((x, y), words, "title", colour if problem else theme.TEXT, "midtop", pen.area.w - pen.px(60))
     pen.paragraph((x, y + pen.px(48)), more, pen.area.w - pen.px(80), 4, centred=True)
 
 
-def waiting_words(episodes: Episodes, reel: Reel) -> tuple[str, str, bool]:
-    """What is being waited for, more about it, and whether it is a problem."""
+def waiting_words(session: Browser, headway: Headway | None) -> tuple[str, str, bool]:
+    """What is being waited for, more about it, and whether it is a problem (or nothing comes by itself)."""
+    episodes, reel = session.episodes, session.reel
     if reel.phase == "broken":
         return "This episode cannot be shown", reel.problem, True
     if episodes.problem:
@@ -102,8 +105,24 @@ def waiting_words(episodes: Episodes, reel: Reel) -> tuple[str, str, bool]:
     if not episodes.looked:
         return "Opening the store…", "", False
     if not episodes.listed:
-        return "No episode is recorded yet.", "The first one appears here as soon as the learner records it.", False
+        return _nothing_words(session, None if headway is None else headway.learner)
     return "Looking for the newest policy…", "The first time takes a few seconds.", False
+
+
+def _nothing_words(session: Browser, learner: Learner | None) -> tuple[str, str, bool]:
+    """What there is to do where no episode is recorded."""
+    title = "No episode is recorded yet."
+    if session.fresh.words:
+        return session.fresh.words, "", False
+    if session.fresh.problem:
+        return title, session.fresh.problem, True
+    if session.minds.newest is not None:
+        return title, "G lets the newest policy play a game now. What the learner records appears here too.", True
+    if learner is not None and learner.state in ("learns", "waits"):
+        return title, f"The first one appears here as soon as the learner records it; {learner.words}.", False
+    if learner is None:
+        return title, "Nothing was played here so far. Start a run (rlhf-games run), or open the folder of one.", True
+    return title, f"{learner.words[:1].upper()}{learner.words[1:]}; it records episodes, and Play records yours.", True
 
 
 def asked_words(reel: Reel, minds: Minds) -> str:

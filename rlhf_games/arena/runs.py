@@ -140,6 +140,8 @@ class MetricsTail:
         self._path = path
         self._offset = self._inode = 0
         self._points: list[tuple[int, float]] = []
+        self.last: dict[str, Any] = {}
+        """The last whole line."""
 
     def poll(self) -> Learning | None:
         """What is known now; None while nothing is. A file in the old one's place (a run was resumed) is read from its beginning."""
@@ -147,7 +149,7 @@ class MetricsTail:
             with self._path.open("rb") as file:
                 about = os.fstat(file.fileno())
                 if about.st_ino != self._inode or about.st_size < self._offset:
-                    self._inode, self._offset, self._points = about.st_ino, 0, []
+                    self._inode, self._offset, self._points, self.last = about.st_ino, 0, [], {}
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
@@ -162,6 +164,7 @@ class MetricsTail:
         try:
             table = parse_json(line)
             step, score = table["step"], table.get(_SCORE)
+            self.last = table
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         if isinstance(step, int) and isinstance(score, int | float):

@@ -41,6 +41,11 @@ class SessionView(Generic[S]):
         """Nothing is waited for that a frame is not soon enough for."""
         return False
 
+    @property
+    def unsaved(self) -> str:
+        """What would be lost if it were left now; empty most of the time."""
+        return ""
+
     def press(self, press: Press, command: str | None) -> Next:
         """A key."""
         return self.click(command) if command is not None else None
@@ -67,8 +72,19 @@ class SessionView(Generic[S]):
             self.headway.close()
 
     def draw_standing(self, canvas: Canvas, rect: Rect, *lines: str) -> None:
-        """Lines of the session's own numbers; beside them how the agent does."""
-        standing(canvas, rect, lines, None if self.headway is None else self.headway.learning)
+        """Lines of the session's own numbers; beside them how the agent does, where the person wants to see it."""
+        shown = self.headway is not None and self.headway.shows_score
+        standing(canvas, rect, lines, self.headway.learning if self.headway is not None and shown else None)
+
+    def show_score(self, shown: bool) -> None:
+        """Whether the agent's score is to be seen from now on."""
+        if self.headway is not None:
+            self.headway.shows_score = shown
+
+    @property
+    def learner_words(self) -> str:
+        """What the run's learner does now; empty where nobody knows."""
+        return "" if self.headway is None or self.headway.learner is None else self.headway.learner.words
 
     @property
     def run_words(self) -> str:

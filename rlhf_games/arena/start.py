@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_games import workspace
+from rlhf_games.arena.desk import read_desk
 from rlhf_games.arena.games import about, cards
 from rlhf_games.arena.keys import Keymap
 from rlhf_games.arena.person import Person, login_name, remember, settings_folder, who
@@ -52,20 +53,22 @@ def show(annotator: str, *views: Callable[[Person], View]) -> None:
     """Opens the window and runs it until it is closed.
 
     Args:
-      annotator: who the person is; empty: as remembered. Where no name is remembered they are asked, once.
+      annotator: who the person is; empty: as remembered. Where no name is remembered they are asked, once; where several share the desk
+        (``ask_name`` in ``arena.toml``), every time.
       views: are shown one after the other, each when the one before it is left.
     """
     from rlhf_games.arena.app import App
     from rlhf_games.arena.name_view import NameView
 
     folder = settings_folder()
-    keymap, name = read_keymap(folder), who(annotator, folder)
+    keymap, name, desk = read_keymap(folder), who(annotator, folder), read_desk(folder / "arena.toml")
 
     def known(name: str) -> list[View]:
-        return [make(Person(name, keymap)) for make in views]
+        person = Person(name, keymap, desk=desk)
+        return [make(person) for make in views]
 
-    if not name:
-        App(NameView(login_name(), keymap, lambda said: known(remember(said, folder)))).run()
+    if not name or (desk.ask_name and not annotator):
+        App(NameView(name or login_name(), keymap, lambda said: known(remember(said, folder)))).run()
         return
     made = known(name)
     app = App(made.pop())
@@ -153,7 +156,7 @@ def _tasks(target: Target, person: Person, store: str | Path) -> View:
     subtitle = f"The run {target.name}: {title}." if title else f"{target.name}. Answers go there."
     if target.folder is None:
         subtitle += " No agent is there to ask or coach: a run has one (rlhf-games run)."
-    return MenuView("What would you like to do?", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close)
+    return MenuView("What would you like to do?", subtitle, entries, person.keymap, close=lookout.close, **_who(person))
 
 
 def _runs(folder: Path, person: Person, store: str | Path) -> View:
@@ -175,7 +178,7 @@ def _runs(folder: Path, person: Person, store: str | Path) -> View:
 
     subtitle = "Choose a run, newest first, or a game." if found else f"There is no run in {folder.resolve()} yet."
     hint = () if any(target.folder for target in found) else _NO_RUN
-    return MenuView("Runs", subtitle, entries, person.keymap, corner=_corner(person), close=lookout.close, hint=hint)
+    return MenuView("Runs", subtitle, entries, person.keymap, close=lookout.close, hint=hint, **_who(person))
 
 
 def _any_game(person: Person, store: str | Path) -> Entry:
@@ -185,8 +188,19 @@ def _any_game(person: Person, store: str | Path) -> Entry:
     return Entry("Play any game", words, lambda: games(person, store), f"{len(cards())} games")
 
 
-def _corner(person: Person) -> tuple[str, str]:
-    return "rlhf-games", f"you are {person.annotator}"
+def _who(person: Person) -> dict[str, Any]:
+    """Who the person is, for a menu, and how somebody else takes their place."""
+
+    def become(name: str) -> list[View]:
+        person.annotator = remember(name, settings_folder())
+        return []
+
+    def somebody_else() -> View:
+        from rlhf_games.arena.name_view import NameView
+
+        return NameView(person.annotator, person.keymap, become)
+
+    return {"corner": lambda: ("rlhf-games", f"you are {person.annotator}"), "somebody_else": somebody_else}
 
 
 def games(person: Person, store: str | Path = PLAYS) -> View:

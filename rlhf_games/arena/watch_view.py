@@ -22,18 +22,20 @@ from rlhf_games.arena.view import Next
 from rlhf_games.arena.watching import WatchSession
 
 COMMANDS = (
-    Command("older", ("right", "pad:dpright"), "the next older episode"),
-    Command("newer", ("left", "pad:dpleft"), "the next newer episode"),
+    Command("back1", ("left", "pad:dpleft"), "one decision back"),
+    Command("forward1", ("right", "pad:dpright"), "one decision on"),
+    Command("older", ("page down", "pad:dpdown"), "the next older episode"),
+    Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
     Command("newest", ("home", "pad:y"), "the newest episode"),
     Command("fresh", ("g", "pad:b"), "the newest policy plays a new game"),
-    Command("pause", ("space", "pad:a"), "pause, go on"),
+    Command("pause", ("space", "p", "pad:a"), "pause, go on"),
     Command("restart", ("r", "pad:x"), "from the beginning"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
     Command("step_back", (",",), "one picture back"),
     Command("step", (".",), "one picture forward"),
-    Command("truth", ("t", "pad:start"), "the game's own points, or not"),
-    Command("seat", ("tab",), "the learned reward of another seat"),
+    Command("truth", ("o", "pad:start"), "the game's own points, or not"),
+    Command("seat", ("e",), "the learned reward of another seat"),
 )
 _SHOWN = (
     ("newer", "newer"),
@@ -79,6 +81,9 @@ class WatchView(SessionView[WatchSession]):
             session.seek(t)
             return None
         match name:
+            case "back1" | "forward1":
+                session.head.paused = True
+                session.seek(session.head.t + (1 if name == "forward1" else -1))
             case "older" | "newer":
                 session.go(1 if name == "older" else -1)
             case "newest":
@@ -95,6 +100,7 @@ class WatchView(SessionView[WatchSession]):
                 session.step(1 if name == "step" else -1)
             case "truth":
                 session.truth = not session.truth
+                self.show_score(session.truth)
             case "seat":
                 session.other_seat()
         return None
@@ -130,7 +136,7 @@ class WatchView(SessionView[WatchSession]):
         draw_heading(canvas, areas.heading, f"Watch {title}", session)
         self.draw_standing(canvas, areas.standing, *self._standing(), self.run_words)
         if not ready:
-            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session.episodes, reel))
+            draw_waiting(canvas, areas.stage, self._now(), *waiting_words(session, self.headway))
         else:
             self._draw_episode(canvas, areas.stage)
         status, colour = self._status(), theme.AMBER if self._end_words else theme.MUTED
@@ -179,4 +185,4 @@ class WatchView(SessionView[WatchSession]):
         parts += ["paused"] if head.paused else []
         parts += [f"speed ×{head.speed:g}"] if head.speed != 1.0 else []
         parts += [f"{session.unseen} newer in the list"] if session.unseen else []
-        return " · ".join(part for part in parts if part)
+        return " · ".join(part for part in parts if part) or self.learner_words

@@ -265,6 +265,14 @@ def press(app: App, key: int, mod: int = 0, text: str = "", up: bool = True) -> 
     pump(app)
 
 
+def leave(app: App) -> None:
+    """Esc on the first screen, which asks, and Esc again."""
+    press(app, pygame.K_ESCAPE)
+    assert app.view is not None
+    assert app.asking is not None
+    press(app, pygame.K_ESCAPE)
+
+
 def pump(app: App, frames: int = 1) -> None:
     """What is in pygame's queue, and frames."""
     for event in pygame.event.get():

@@ -64,7 +64,7 @@ def test_a_chord_counts_once_when_it_is_let_go() -> None:
 
 def test_what_led_here_does_not_run_on_unseen(advising: tuple[App, AdviseView]) -> None:
     app, view = advising
-    press(app, pygame.K_TAB)
+    press(app, pygame.K_l, text="l")
     assert view.session.lead_from is not None
     pygame.event.post(pygame.Event(pygame.WINDOWFOCUSLOST))
     pump(app)

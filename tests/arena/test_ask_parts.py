@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rlhf_games.arena.branching import branch_steps, fork, play_on
+from rlhf_games.arena.feature_bars import feature_weights
 from rlhf_games.arena.insight import CHUNK, Timeline, consider, policy_key
 from rlhf_games.arena.saliency import saliency
 from rlhf_games.arena.tape import Seen, Tape
@@ -261,6 +262,10 @@ def test_saliency_finds_the_pixels_and_the_feature() -> None:
     assert what.heat[:40].max() < 0.05
     vector = np.linspace(1, 2, 9, dtype=np.float32)
     features = saliency(Looker((4,)), step_of(vector), 0, Observation((9,), "float32", "vector"))
+    weights = feature_weights(features, [f"part_{number}" for number in range(9)])
+    assert weights[0] == ("part 4", pytest.approx(features.strongest), 1.0)
+    assert [share for _, _, share in weights[1:]] == [0.0] * 8
+    assert feature_weights(features, ())[0][0] == "feature 4", "where nobody has named them"
     assert features.heat.shape == (1, 9)
     assert np.flatnonzero(features.heat).tolist() == [4]
 

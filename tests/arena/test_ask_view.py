@@ -18,7 +18,7 @@ from rlhf_games.arena.keys import Keymap
 from rlhf_games.feedback.answers import Advice, Evaluation, Question
 
 from .asking_world import SIZE, KnownMind, Walk, World, make_world, name, rows, walk_replay
-from .conftest import Time, click, fits, opened, painted_again, place, press, pump, screen
+from .conftest import Time, click, fits, leave, opened, painted_again, place, press, pump, screen
 from .storms import KEYS, Erratic, record_posts, stay, storm
 
 Show = Callable[..., App]
@@ -81,7 +81,7 @@ def test_a_what_if_by_key_and_by_digit(asking: tuple[App, AskView], world: World
     press(app, pygame.K_ESCAPE)
     assert view.session.fork is None
     assert app.view is view
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
 
 
@@ -135,7 +135,7 @@ def test_playing_stands_still_when_the_window_is_left(asking: tuple[App, AskView
 
 def test_the_agent_asks_from_within(asking: tuple[App, AskView], world: World) -> None:
     app, view = asking
-    press(app, pygame.K_a, text="a")
+    press(app, pygame.K_q, text="q")
     pump(app, 20)
     assert isinstance(app.view, AdviseView)
     still = app.view.session.current

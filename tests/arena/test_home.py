@@ -24,7 +24,7 @@ from rlhf_games.arena.waiting import KINDS, Lookout, Waiting
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.store import QueryDraft, Store
 
-from .conftest import Manual, Time, press, pump, until
+from .conftest import Manual, Time, leave, press, pump, until
 
 
 def make_run(folder: Path, age: float, game: str = "minatar/breakout") -> Path:
@@ -179,6 +179,8 @@ def titles_on_the_way_out(app: App) -> list[str]:
     while app.view is not None:
         titles.append(app.view.title)
         press(app, pygame.K_ESCAPE)
+        if app.asking is not None:
+            press(app, pygame.K_ESCAPE)
         pump(app, 2)
     return titles
 
@@ -277,7 +279,7 @@ def test_the_first_letter_replaces_the_guess(show: Callable[..., App], clock: Ti
     app = show(view, clock)
     type_in(app, "eve")
     assert view.name == "eve"
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
 
 

@@ -23,7 +23,7 @@ from rlhf_games.arena.runs import find_target
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.store import Store
 
-from .conftest import Time, press, pump, until
+from .conftest import Time, leave, press, pump, until
 
 Show = Callable[..., App]
 
@@ -58,7 +58,7 @@ def test_menus_search_and_open(show: Show, clock: Time) -> None:
     press(app, pygame.K_ESCAPE)
     press(app, pygame.K_ESCAPE)
     assert app.view is menu, "first empties the search"
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
 
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_opened_is_explained(show: Show, clock: Time) -> None:
     work.set_exception(UserError("there is no store here"))
     pump(app, 2)
     assert view._problem == "there is no store here"
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
     late: Future[int] = Future()
     view = OpeningView("Judge", "Opening…", late, lambda _: pytest.fail("left before"), put_away.append, clock)

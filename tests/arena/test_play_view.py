@@ -29,7 +29,7 @@ from rlhf_games.feedback.answers import Demonstration, Rating
 from rlhf_games.feedback.store import Store
 from rlhf_games.workspace import load_game
 
-from .conftest import Inline, Line, LineSession, Time, click, fits, press, pump, screen
+from .conftest import Inline, Line, LineSession, Time, click, fits, leave, press, pump, screen
 
 Show = Callable[..., App]
 
@@ -118,7 +118,7 @@ def test_leaving_a_game_asks_and_a_second_escape_keeps(playing: Any, clock: Time
 
 def test_leaving_a_game_that_has_not_begun_leaves_at_once(playing: Any, store: Store) -> None:
     app, _ = playing()
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
     assert store.replay_ids() == []
 
@@ -126,7 +126,7 @@ def test_leaving_a_game_that_has_not_begun_leaves_at_once(playing: Any, store: S
 def test_a_game_that_cannot_be_played_says_why_and_can_be_left(playing: Any) -> None:
     app, view = playing(people=2)
     assert "--people" in view.session.problem
-    press(app, pygame.K_ESCAPE)
+    leave(app)
     assert app.view is None
 
 

@@ -41,14 +41,18 @@ def test_watch_by_keys(watching: tuple[App, WatchView], world: World, clock: Tim
     press(app, pygame.K_RIGHTBRACKET, text="]")
     assert session.head.speed == 1.5
     before = screen()
-    press(app, pygame.K_t, text="t")
+    press(app, pygame.K_o, text="o")
     assert session.truth
     assert screen() != before
     newest = session.reel.replay_id
     press(app, pygame.K_RIGHT)
+    press(app, pygame.K_RIGHT)
+    press(app, pygame.K_LEFT)
+    assert (session.head.t, session.head.paused) == (1, True), "decisions, as in Ask"
+    press(app, pygame.K_PAGEDOWN)
     pump(app, 20)
     assert session.reel.replay_id != newest
-    press(app, pygame.K_LEFT)
+    press(app, pygame.K_PAGEUP)
     assert session.reel.replay_id == newest
     pump(app, 3)
     click(app, place(app, "seek 20"), place(app, "seek 25"), place(app, "seek 33"))
@@ -91,16 +95,16 @@ def test_the_seats_of_a_game_for_two_take_turns_under_the_picture(tmp_path: Path
     view = WatchView(world.watch(), Keymap(), name=name, now=clock)
     app = show(view, clock, SIZE)
     pump(app, 30)
-    press(app, pygame.K_t, text="t")
+    press(app, pygame.K_o, text="o")
     view.session.seek(20)
     pump(app)
     first, words = screen(), view._standing()
     assert words[0].startswith("seat 0 of 2")
-    press(app, pygame.K_TAB)
+    press(app, pygame.K_e, text="e")
     assert view._standing()[0].startswith("seat 1 of 2")
     assert view._standing() != words
     assert screen() != first, "another reward is drawn"
-    press(app, pygame.K_TAB)
+    press(app, pygame.K_e, text="e")
     assert (view._standing(), screen()) == (words, first)
     view.close()
     world.store.close()
