@@ -186,15 +186,18 @@ def test_two_windows_of_one_person_show_different_questions(target: str) -> None
         assert first.renew("ann", ids) == ids[:2]
 
 
+DIES = """
+import os, sys
+from rlhf_games.feedback.store import Store
+Store.open(sys.argv[1]).lease_many("ann", 2, seconds=3_000)
+os._exit(0)
+"""
+
+
 def test_what_a_process_held_that_died_is_free_at_once(target: str) -> None:
     with Store.open(target) as store:
         ids = asker(store)(2)
-        child = os.fork()
-        if child == 0:
-            with Store.open(target) as other:
-                other.lease_many("ann", 2, seconds=3_000)
-                os._exit(0)
-        os.waitpid(child, 0)
+        subprocess.run([sys.executable, "-c", DIES, target], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         assert store.lease("ann") is None
         store.release("ann")
         assert [query.id for query in store.lease_many("ann", 2)] == ids
