@@ -186,6 +186,34 @@ def test_two_windows_of_one_person_show_different_questions(target: str) -> None
         assert first.renew("ann", ids) == ids[:2]
 
 
+PASSES_BY = """
+import sys
+from rlhf_games.feedback.store import Store
+with Store.open(sys.argv[1], create=False) as store:
+    print(len(store.history()))
+"""
+
+
+def test_opening_a_store_a_second_time_takes_no_lock_from_the_first(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "store.sqlite"
+
+    def pass_by() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", PASSES_BY, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+        )
+        return int(done.stdout)
+
+    with Store.open(path, clock=clock) as first:
+        ids = asker(first)(2)
+        first.post_answers([draft(ids[0])])
+        for read_only in (False, True):
+            with Store.open(path, create=False, read_only=read_only) as second:
+                assert len(second.history()) == 1
+        assert pass_by() == 1, "and it closes the store, which it must not take for the last time"
+        first.post_answers([draft(ids[1])])
+        assert pass_by() == 2, "what was acknowledged is there for everybody"
+
+
 DIES = """
 import os, sys
 from rlhf_games.feedback.store import Store
