@@ -186,15 +186,46 @@ def test_two_windows_of_one_person_show_different_questions(target: str) -> None
         assert first.renew("ann", ids) == ids[:2]
 
 
+PASSES_BY = """
+import sys
+from rlhf_games.feedback.store import Store
+with Store.open(sys.argv[1], create=False) as store:
+    print(len(store.history()))
+"""
+
+
+def test_opening_a_store_a_second_time_takes_no_lock_from_the_first(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "store.sqlite"
+
+    def pass_by() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", PASSES_BY, str(path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+        )
+        return int(done.stdout)
+
+    with Store.open(path, clock=clock) as first:
+        ids = asker(first)(2)
+        first.post_answers([draft(ids[0])])
+        for read_only in (False, True):
+            with Store.open(path, create=False, read_only=read_only) as second:
+                assert len(second.history()) == 1
+        assert pass_by() == 1, "and it closes the store, which it must not take for the last time"
+        first.post_answers([draft(ids[1])])
+        assert pass_by() == 2, "what was acknowledged is there for everybody"
+
+
+DIES = """
+import os, sys
+from rlhf_games.feedback.store import Store
+Store.open(sys.argv[1]).lease_many("ann", 2, seconds=3_000)
+os._exit(0)
+"""
+
+
 def test_what_a_process_held_that_died_is_free_at_once(target: str) -> None:
     with Store.open(target) as store:
         ids = asker(store)(2)
-        child = os.fork()
-        if child == 0:
-            with Store.open(target) as other:
-                other.lease_many("ann", 2, seconds=3_000)
-                os._exit(0)
-        os.waitpid(child, 0)
+        subprocess.run([sys.executable, "-c", DIES, target], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         assert store.lease("ann") is None
         store.release("ann")
         assert [query.id for query in store.lease_many("ann", 2)] == ids

@@ -25,13 +25,21 @@ class FileIdentity(NamedTuple):
     inode: int
 
 
+_handles: dict[FileIdentity, int] = {}
+"""Files that were opened here without SQLite. They stay open: closing one would drop all locks that SQLite holds on that file in this
+process (POSIX), another process would take itself for the last one and remove the log, and answers would be lost."""
+
+
+def _identity_of(status: os.stat_result) -> FileIdentity:
+    return FileIdentity(status.st_dev, status.st_ino)
+
+
 def identity(path: Path) -> FileIdentity | None:
     """Which file lies there; None: none."""
     try:
-        status = path.stat()
+        return _identity_of(path.stat())
     except OSError:
         return None
-    return FileIdentity(status.st_dev, status.st_ino)
 
 
 def make_file(path: Path, create: bool) -> None:
@@ -47,7 +55,10 @@ def make_file(path: Path, create: bool) -> None:
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o644))
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        _handles[_identity_of(os.fstat(handle))] = handle
+    except FileExistsError:
+        return  # somebody else was quicker
     except OSError as error:
         raise UserError(f"{path}: the store cannot be made: {error.strerror or error}; give a path that you may write to") from error
 
@@ -75,8 +86,6 @@ def refuse_strangers(path: Path) -> None:
     Raises:
       UserError: it is another program's database.
     """
-    if _journal(path) != _ROLLBACK_JOURNAL:
-        return  # what is no database SQLite itself refuses; a write-ahead log is there already
     tables = _tables(path)
     if tables and not is_store(tables):
         raise stranger(str(path))
@@ -84,8 +93,11 @@ def refuse_strangers(path: Path) -> None:
 
 def _journal(path: Path) -> int | None:
     """How an SQLite file is written; None where it is none (yet)."""
-    with path.open("rb") as file:
-        head = file.read(20)
+    known = _identity_of(path.stat())
+    if known not in _handles:
+        handle = os.open(path, os.O_RDONLY)
+        _handles[_identity_of(os.fstat(handle))] = handle
+    head = os.pread(_handles[known], 20, 0)
     return head[18] if head.startswith(_MAGIC) else None
 
 
@@ -102,7 +114,7 @@ def stranger(name: str) -> UserError:
 def _tables(path: Path) -> set[str]:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
-        connection = connect_to_read(path)
+        connection = connect(path, mode="ro")
         try:
             return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         except sqlite3.OperationalError as error:
