@@ -102,6 +102,8 @@ METRICS = {
     "loss/clipped": "Share of rows whose probability ratio lies outside of the clip range.",
     "value/explained_variance": "How well the values foretold the returns: 1 perfectly, 0 no better than their mean.",
     "value/mean": "Mean predicted value, in the units of the paid reward.",
+    "imitation/steps": "Gradient steps of imitation in the iteration.",
+    "imitation/kl": "KL divergence in nats of the policy after imitation from that before it, on shown steps (imitation_kl limits it).",
     "imitation/loss": "Cross-entropy (nats) of the actions that people showed, after the last step of imitation.",
 }
 """What the metrics of ``update`` and ``imitate`` mean, for reports."""

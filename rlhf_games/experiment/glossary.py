@@ -32,10 +32,19 @@ MEANINGS: dict[str, str] = {
     "unmatched": "Questions so far that the recorded answers (feedback.teacher = recorded:RUN) do not answer.",
     "reward/mean": "Mean reward per step that the agent was paid in the iteration, from all sources.",
     "reward/std": "Its standard deviation over steps.",
-    "imitation/steps": "Steps that people showed so far (demonstrations, takeovers, advice).",
-    "reward_model/skill": "Nats per held-out answer by which the model predicts better than a guess that knows only how often each answer "
-    "is given; above 0 is better than chance.",
-    "reward_model/skill_error": "Standard error of the skill.",
+    "reward/unit": "What the game's own score is divided by before it is paid (reward.true_unit): its typical reward, or 1.",
+    "imitation/lessons": "Steps that people showed so far (demonstrations, takeovers, advice).",
+    "imitation/draws": "Shown steps drawn for them, with repetition.",
+    "reward_model/skill": "Nats per answer that the model did not see by which the reward that is paid predicts better than two guesses "
+    "that do not look at the clips (how often each answer is given; all clips worth the same); above 0 is better than chance.",
+    "reward_model/skill_error": "Standard error of the skill if the model knew nothing, by question or episode.",
+    "reward_model/zero": "What is subtracted from every step's reward, in units of the reward that is paid: where zero is (model.anchor).",
+    "reward_model/zero_open": "How far the answers let zero move from where the fit put it to where model.anchor puts it, in [0, 1]; 1: "
+    "they do not say what a step is worth in itself, 0: they say it exactly.",
+    "reward_model/episodes": "Whole episodes (of each seat) that the two measures below are made on.",
+    "reward_model/episode_spearman": "Rank correlation in [−1, 1] of what whole episodes are paid with their true returns.",
+    "reward_model/episode_agreement": "Rank correlation in [−1, 1] of what whole episodes are paid with what the model as fitted says of "
+    "them; below 0.5, with visible ends, the choice of zero decides what is learned.",
     "reward_model/trusted": "1 where the skill is above model.trust standard errors: only then is the learned reward paid. Else 0.",
     "reward_model/train_loss": "Loss of the fit on the labels it was fitted to (nats per label), mean over the ensemble's members.",
     "reward_model/holdout_loss": "The same on labels that were held out; far above train_loss: the model has memorised.",
@@ -44,7 +53,7 @@ MEANINGS: dict[str, str] = {
     "reward_model/tie_margin": "How far apart two clips must be (in the model's units) not to be called equal.",
     "reward_model/holdout": "Held-out labels that the measures below are made on, ties included.",
     "reward_model/tie_share": "Share of ties among them, in [0, 1].",
-    "reward_model/accuracy": "Share of held-out comparisons (ties aside) that the model gets right, in [0, 1]; 0.5 is guessing.",
+    "reward_model/accuracy": "Share of held-out comparisons (ties aside) that the paid reward gets right, in [0, 1]; 0.5 is guessing.",
     "reward_model/nll": "Mean negative log-likelihood of held-out comparisons (nats), a tie counting half for each side; log 2 = 0.693 is "
     "a model without a clue.",
     "reward_model/nll_floor": "What nll cannot fall below: the share of ties × log 2.",
