@@ -18,7 +18,7 @@ from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.trainer import compiled_imitation
-from rlhf_games.feedback.answers import Advice, AnswerValue, Demonstration
+from rlhf_games.feedback.answers import Advice, AnswerValue, Demonstration, Takeover
 from rlhf_games.feedback.store import AnswerDraft, Store
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.recorder import SessionRecorder
@@ -196,6 +196,26 @@ def test_lessons_of_a_board_carry_its_legal_moves(tmp_path: Path) -> None:
     assert due.legal_action_mask[0].tolist() == [True] * 9
     assert due.legal_action_mask[1].tolist() == [cell not in taken for cell in range(9)]
     store.close()
+
+
+def test_a_seat_that_waits_shows_nothing(tmp_path: Path) -> None:
+    """A recording has an action for every seat, and a board gives the mover's mask to both: neither is a choice of who waits."""
+    game = load_game("board/tic_tac_toe", {})
+    replay = play_episode(game, 3)
+    mover = int(np.argmax(game.open(3).timestep.acting))
+    assert replay.length == 7, "cells 8, 6, 4, 2 of the one who begins are three in a row"
+    for seat, weights in ((mover, [5, 0, 5, 0, 5, 0, 5]), (1 - mover, [0, 5, 0, 5, 0, 5, 0])):
+        store = Store.open(tmp_path / f"{seat}.sqlite")
+        (replay_id,) = store.add_replays([replay])
+        advice = [(step, Advice(0, seat)) for step in range(7)]  # cell 0 is free to the end
+        for step, value in [(0, Demonstration(7, seat=seat)), (0, Takeover(7, seat=seat)), *advice]:
+            store.post_answers([AnswerDraft("ann", value, 1.0, 2.0, str(uuid.uuid4()), replay_id=replay_id, step=step)])
+        book = LessonBook(store, ClipReader(game, store.replay), 10)
+        book.poll()
+        due = book.due()
+        assert due is not None
+        assert due.weight[:21].tolist() == weights * 3
+        store.close()
 
 
 def play_episode(game: Any, seed: int) -> Replay:
