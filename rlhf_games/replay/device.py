@@ -96,7 +96,8 @@ def chunks(game: DeviceGame, jobs: Sequence[Job], width: int, chunk: int = CHUNK
         t = np.array([slot.start if slot else 0 for slot in slots], np.int32)
         first = state
         state, before, told, states = programs.advance(first, seed, t, _actions(jobs, slots, chunk))
-        ahead.append(Chunk(slots, before, *told, first, states))
+        after, reward, terminated, truncated, legal, acting = told
+        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, legal, acting, first, states))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead

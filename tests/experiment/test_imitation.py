@@ -156,8 +156,12 @@ def test_each_lesson_is_drawn_so_often_and_no_more(make_loop: MakeLoop) -> None:
     assert again.due() is None
 
 
-def test_after_the_last_update_only_what_is_new_is_imitated(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = make_loop(tiny(feedback__budget=8, iterations=2, steps=128, model__trust=100.0))
+@pytest.mark.parametrize(("trust", "annealed"), [(100.0, 0.0), (0.0, 0.5)])
+def test_after_the_last_update_only_what_is_new_is_imitated(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, trust: float, annealed: float
+) -> None:
+    """At the rate of before the updates, which anneal it to 0; where the agent is not paid, schedules stand still for imitation too."""
+    loop = make_loop(tiny(feedback__budget=8, iterations=2, steps=128, model__trust=trust))
     replay_id = played(loop)
     say(loop, Advice(1), replay_id, 3)
     drawn = []
@@ -167,14 +171,16 @@ def test_after_the_last_update_only_what_is_new_is_imitated(make_loop: MakeLoop,
         drawn.append((float(lessons.weight.sum()), progress))
         return imitate(learner, lessons, progress)
 
+    really = loop._train
+
     def train() -> dict[str, float]:
         say(loop, Advice(0), replay_id, 5)  # while the agent learns for the last time
-        return {}
+        return really()
 
     monkeypatch.setattr(loop.trainer, "imitate", counted)
     monkeypatch.setattr(loop, "_train", train)
     loop.step()
-    assert drawn == [(128.0, 0.5), (256.0, 0.5)], "half of 256 before the updates; then all of the new one"
+    assert drawn == [(128.0, annealed), (256.0, annealed)], "half of 256 before the updates; then all of the new one"
     assert sorted(loop.checkpoint()[1]["imitated"].values()) == [128.0, 256.0]
 
 
