@@ -24,9 +24,8 @@ WITHOUT_STREAM = {
     Path("published/models.py"): 1,  # shapes only, as in the next three
     Path("rollout/turns.py"): 1,
     Path("experiment/trainer.py"): 1,
-    Path("experiment/build.py"): 1,
-    Path("experiment/statistics.py"): 2,  # resampling of results, after all runs
-    Path("experiment/drawing.py"): 1,
+    Path("experiment/build.py"): 2,
+    Path("experiment/statistics.py"): 1,  # resampling of results, after all runs
     Path("feedback/store/store.py"): 1,  # from the system's entropy, where the caller gives none
 }
 """Where a key or generator is made without a stream, and how often."""

@@ -32,7 +32,6 @@ class _Carry(NamedTuple):
     student: Any
     done: jax.Array
     halvings: jax.Array
-    loss: jax.Array
     kl: jax.Array
 
 
@@ -82,16 +81,16 @@ def cloned(
         return (carry.done < steps) & (carry.halvings <= _HALVINGS)
 
     def step(carry: _Carry) -> _Carry:
-        value, gradient = jax.value_and_grad(loss)(carry.student.params, drawn(1 + carry.done))
+        gradient = jax.grad(loss)(carry.student.params, drawn(1 + carry.done))
         moved = descend(carry.student, gradient, bounds.rate * jnp.exp2(-carry.halvings.astype(jnp.float32)))
         kl = jnp.mean(head.kl(before, outputs(moved.params, watched.observation), watched.legal_action_mask))
         near = kl <= bounds.kl
         kept = jax.tree.map(lambda new, old: jnp.where(near, new, old), moved, carry.student)
         took = near.astype(jnp.int32)
-        return _Carry(kept, carry.done + took, carry.halvings + 1 - took, value, jnp.where(near, kl, carry.kl))
+        return _Carry(kept, carry.done + took, carry.halvings + 1 - took, jnp.where(near, kl, carry.kl))
 
     zero = jnp.float32(0.0)
-    end = jax.lax.while_loop(going, step, _Carry(student, jnp.int32(0), jnp.int32(0), zero, zero))
+    end = jax.lax.while_loop(going, step, _Carry(student, jnp.int32(0), jnp.int32(0), zero))
     taken = end.done.astype(jnp.float32)
-    told = {"loss": end.loss, "kl": end.kl, "steps": taken, "draws": taken * bounds.batch}
+    told = {"loss": loss(end.student.params, watched), "kl": end.kl, "steps": taken, "draws": taken * bounds.batch}
     return end.student, {f"imitation/{name}": value for name, value in told.items()}

@@ -101,7 +101,7 @@ class Resume:
     """Where a person is the teacher: open no window; answer from other processes (rlhf-games judge RUN)."""
     back_to: int | None = None
     """Go on from this older checkpoint (its number is that of an iteration) instead of the newest, which may be damaged. What was learned
-    after it is removed and done again; answers stay."""
+    after it is removed and done again; answers stay, and those to questions that are asked again count again."""
 
     def run(self) -> int:
         """Executes what is left."""

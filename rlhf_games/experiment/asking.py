@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from rlhf_games.core import streams
 from rlhf_games.core.game import Game
+from rlhf_games.experiment.questions import Questions
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.queries import Group, Selection, drafts, group_up, pair_up, select
 from rlhf_games.feedback.store import Query, QueryDraft, Store
@@ -60,6 +60,7 @@ class Asker:
         self._finished: list[tuple[float, int]] = []
         self._whole: deque[Replay] = deque(maxlen=_EPISODES)
         self._session = store.session or experiment.name
+        self.questions = Questions(store, self._session)
         self._asked: list[tuple[Clip, ...]] = []
         """The clips of each question so far."""
         self._means: dict[Clip, NDArray[np.float32]] = {}
@@ -97,13 +98,14 @@ class Asker:
     def ask(self, count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
         """Posts ``count`` questions (fewer where too little was recorded) about what was observed; returns their ids.
 
-        Asking the same iteration of the same run again posts nothing twice.
+        Asking the same iteration of the same run again posts nothing twice (`Questions.post`).
         """
         lanes = [list(lane) for lane in self._lanes]
         for replay in self._recorder.open_episodes(policy):
             lanes[replay.lane].append(replay)
         self._known |= {replay.id: replay for lane in lanes for replay in lane}
-        ids = self._post(lanes, count, iteration, params, policy) if count else []
+        chosen, rng = self._chosen(lanes, count, iteration, params, policy)
+        ids = self.questions.post(chosen, iteration, rng)
         self._lanes = [[] for _ in lanes]
         self.recorded_return = float(np.mean([r for r, _ in self._finished])) if self._finished else math.nan
         self._finished = self._finished[-_RECENT:]
@@ -113,9 +115,14 @@ class Asker:
         self._known = {replay_id: replay for replay_id, replay in self._known.items() if replay_id in used}
         return ids
 
-    def _post(self, lanes: Sequence[Sequence[Replay]], count: int, iteration: int, params: RewardParams, policy: str) -> list[int]:
+    def _chosen(
+        self, lanes: Sequence[Sequence[Replay]], count: int, iteration: int, params: RewardParams, policy: str
+    ) -> tuple[list[QueryDraft], np.random.Generator]:
+        """The questions to ask, and the generator that they were drawn with."""
         e, query = self._experiment, self._experiment.feedback.query
         rng = streams.generator(streams.Stream.ASKING, e.seed, iteration)
+        if not count:
+            return [], rng
         random = query.at_random
         shown = e.feedback.shown
         wanted = shown * (3 if random else query.candidates_factor) * count
@@ -132,7 +139,7 @@ class Asker:
         asked = [clip for shown_clips in self._asked for clip in shown_clips]
         known = {} if scores is None else scores._asdict()
         chosen = select(query, count, clips, groups, rng, asked=asked, episode_of=self.episode_of, **known)
-        return self._store.post_queries(self._drafts(clips, groups, chosen, iteration, policy), rng)
+        return self._drafts(clips, groups, chosen, iteration, policy), rng
 
     def _drafts(self, clips: list[Clip], groups: Sequence[Group], chosen: Selection, iteration: int, policy: str) -> list[QueryDraft]:
         e = self._experiment
@@ -142,11 +149,10 @@ class Asker:
         if recent:
             fields |= {"recent_return": float(np.mean([r for r, _ in recent])), "recent_length": float(np.mean([n for _, n in recent]))}
         found = drafts(e.feedback.query, clips, groups, chosen, e.feedback.kind, **fields)
-        keyed = [replace(draft, key=f"{self._session}/{iteration}/{i}") for i, draft in enumerate(found)]
-        self._asked += [draft.clips for draft in keyed]
-        used = {segment.replay_id for draft in keyed for clip in draft.clips for segment in clip.segments}
+        self._asked += [draft.clips for draft in found]
+        used = {segment.replay_id for draft in found for clip in draft.clips for segment in clip.segments}
         self._store.add_replays([self.fetch(replay_id) for replay_id in sorted(used)])
-        return keyed
+        return found
 
     def episode_of(self, replay_id: str) -> int:
         """Replays of the same seed are the same episode, as far as each was recorded."""
@@ -179,10 +185,11 @@ class Asker:
         return np.stack([[self._means[clip] for clip in clips] for clips in self._asked]) if self._asked else None
 
     def state(self, policy: str) -> dict[str, Any]:
-        """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), and what recent ones brought."""
+        """What a checkpoint keeps, as JSON values: the episodes being recorded (as replays), what recent ones brought, what was asked."""
         playing = [replay.to_bytes().hex() for replay in self._recorder.open_episodes(policy)]
         whole = [replay.to_bytes().hex() for replay in self._whole]
-        return {"playing": playing, "whole": whole, "finished": [list(entry) for entry in self._finished]}
+        finished = [list(entry) for entry in self._finished]
+        return {"playing": playing, "whole": whole, "finished": finished, "asked": sorted(self.questions.ids)}
 
     def restore(self, state: Mapping[str, Any], iteration: int) -> list[Query]:
         """Goes on from what ``state`` gave, by playing the episodes again.
@@ -195,8 +202,7 @@ class Asker:
             self._recorder.go_on(replay, track.observation[1:], track.reward)
         self._whole.extend(Replay.from_bytes(bytes.fromhex(text)) for text in state.get("whole", ()))
         self._finished = [(float(total), int(length)) for total, length in state["finished"]]
-        queries = self._store.queries(self._store.query_ids(kind=self._experiment.feedback.kind, session=self._session))
-        mine = [query for query in queries if query.iteration < iteration]
+        mine = self.questions.restore(state.get("asked"), iteration, self._experiment.feedback.kind)
         self._asked = [query.clips for query in mine]
         return mine
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.evaluating import evaluated
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.store import Store
@@ -28,7 +29,6 @@ LEAK = 0.5
 """A control that reaches this share of what the true score teaches (above the untrained policy) is called a leak."""
 LEARNED = 2.0
 """The true score must lie this many standard errors above the untrained policy before anything is concluded."""
-_EVALUATION_SEED = 1_000_003
 Told: TypeAlias = Callable[[str, Progress], None]
 
 
@@ -158,9 +158,7 @@ def _cells(base: Experiment, paid: dict[str, SourceWeights], seeds: Sequence[int
 
 def _score(loop: FeedbackLoop) -> float:
     """Mean return of the first seat."""
-    e = loop.experiment
-    played = loop.trainer.evaluate(loop.state.learner, (e.seed + _EVALUATION_SEED) % 2**32, e.evaluation_episodes)
-    return float(np.mean(played.returns[:, 0]))
+    return float(np.mean(evaluated(loop.trainer, loop.state.learner, loop.experiment).returns[:, 0]))
 
 
 def _standard_error(first: Sequence[float], second: Sequence[float]) -> float:

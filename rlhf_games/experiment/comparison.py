@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
+from rlhf_games.experiment.evaluating import evaluated
 from rlhf_games.experiment.loop import FeedbackLoop, Progress, Watcher
+from rlhf_games.experiment.ratios import Reference
 from rlhf_games.experiment.runner import Interruption, create_run, execute_loop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.statistics import normalised_ratio
 from rlhf_games.reward.sources import SourceWeights
+from rlhf_games.rollout.evaluate import Episodes
 
 CONSTANTS = (-0.1, 0.1, 1.0)
 """Constant rewards that are tried: one alone does not show what a game gives away by its ends and limits (DESIGN.md, Facts)."""
-
-EVALUATION_SEED = 1_000_003
-"""Added to the run's seed for the episodes that measure: training never sees them, and all arms play the same ones."""
 
 Role = Literal["feedback", "true", "constant", "random_labels"]
 
@@ -76,6 +76,8 @@ class Outcome:
     results: Sequence[ArmResult]
     random: float
     """Mean return of the untrained policy."""
+    random_error: float = 0.0
+    """Its standard error."""
     seconds: float = 0.0
 
     def best(self, role: str) -> ArmResult:
@@ -88,9 +90,9 @@ class Outcome:
 
     @property
     def has_span(self) -> bool:
-        """Whether the true score taught enough to measure others by: three standard errors above random play."""
+        """Whether the true score taught enough to measure others by (`Reference.problem`)."""
         true = self.best("true")
-        return true.mean - self.random > max(3 * true.stderr, 1e-6 * max(1.0, abs(true.mean)))
+        return not Reference(np.array([true.mean]), self.random, self.random_error, true.stderr).problem()
 
     def normalised(self, value: float) -> float:
         """0: like the untrained policy, 1: like the true score; NaN where the true score taught next to nothing (``has_span``)."""
@@ -151,16 +153,16 @@ def run_arm(bench: Bench, arm: Arm, folder: str | Path, watch: Watcher, until: C
         seen.append(progress)
         watch(progress)
 
-    loop, summary = execute_loop(create_run(arm.experiment, folder), note, Interruption(_silent, until), bench)
-    if summary is None:
+    done = execute_loop(create_run(arm.experiment, folder), note, Interruption(_silent, until), bench)
+    if done.episodes is None:
         return None
     return ArmResult(
         arm,
         np.array([progress.steps for progress in seen], np.int64),
         np.array([progress.metrics["true_return"] for progress in seen], np.float64),
-        evaluated(bench, loop.state.learner, arm.experiment),
+        _returns(done.episodes),
         time.monotonic() - began,
-        loop,
+        done.loop,
     )
 
 
@@ -170,10 +172,10 @@ def _silent(text: str) -> None:
 
 def untrained_returns(bench: Bench, experiment: Experiment) -> NDArray[np.float64]:
     """``[E]`` true returns of the policy before any learning, which acts (nearly) uniformly at random."""
-    return evaluated(bench, bench.trainer.start(experiment.seed, experiment.record.lanes), experiment)
+    learner = bench.trainer.start(experiment.seed, experiment.record.lanes)
+    return _returns(evaluated(bench.trainer, learner, experiment))
 
 
-def evaluated(bench: Bench, learner: Any, experiment: Experiment) -> NDArray[np.float64]:
-    """``[E]`` true returns of the first seat over whole episodes, the same ones in all arms."""
-    episodes = bench.trainer.evaluate(learner, (experiment.seed + EVALUATION_SEED) % 2**32, experiment.evaluation_episodes)
+def _returns(episodes: Episodes) -> NDArray[np.float64]:
+    """``[E]`` true returns of the first seat."""
     return episodes.returns[:, 0].astype(np.float64)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from rlhf_games import workspace
 from rlhf_games.config import load_toml
 from rlhf_games.core.errors import UserError
@@ -80,7 +82,7 @@ def run_demo(experiment: Experiment, folder: str | Path, watch: Watch, until: Ca
         todo = arms(experiment)
         watch.says("getting ready: programs are compiled during the first iterations")
         bench = Bench(todo[0].experiment)
-        random = float(untrained_returns(bench, experiment).mean())
+        untrained = untrained_returns(bench, experiment)
         results = []
         for arm in todo:
             watch.begins(arm)
@@ -91,7 +93,8 @@ def run_demo(experiment: Experiment, folder: str | Path, watch: Watch, until: Ca
             results.append(result)
             watch.ends(result)
         watch.says("drawing")
-        outcome = Outcome(experiment, workspace.card(experiment.game.name).title, results, random)
+        random, random_error = float(untrained.mean()), float(untrained.std() / np.sqrt(len(untrained)))
+        outcome = Outcome(experiment, workspace.card(experiment.game.name).title, results, random, random_error)
         shown = clips(bench, outcome)
         outcome = replace(outcome, seconds=time.monotonic() - began)
         write_files(unfinished, outcome, shown)

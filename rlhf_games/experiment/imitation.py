@@ -34,7 +34,7 @@ class _Shown(NamedTuple):
     legal: NDArray[np.bool_]
     """``[n, A]``."""
     allowed: NDArray[np.bool_]
-    """``[n]``: the shown action is legal there."""
+    """``[n]``: it was the seat's move, and the shown action is legal there."""
 
 
 class LessonBook:
@@ -131,14 +131,15 @@ class LessonBook:
         for at in range(0, len(pieces), _PIECES):
             some = pieces[at : at + _PIECES]
             batch = self._reader.read([piece.clip for piece in some], _PIECE)
-            masks = self._reader.legal_actions([piece.clip.segments[0] for piece in some])
-            for row, (piece, mask) in enumerate(zip(some, masks, strict=True)):
+            choices = self._reader.choices([piece.clip.segments[0] for piece in some])
+            for row, (piece, choice) in enumerate(zip(some, choices, strict=True)):
                 action = batch.action[row, : piece.clip.length].copy()
                 if piece.action is not None:
                     action[:] = np.asarray(piece.action, action.dtype).reshape(self._reader.spec.actions.shape)
-                legal = mask[:, piece.clip.seat]
+                legal, acting = choice.legal[:, piece.clip.seat], choice.acting[:, piece.clip.seat]
                 seen = batch.observation[row, : piece.clip.length].copy()
-                parts[piece.answer_id].append(_Shown(seen, action, legal, _allowed(action, legal, self._reader.spec)))
+                # What stands in a recording for a seat that waits is nobody's choice.
+                parts[piece.answer_id].append(_Shown(seen, action, legal, acting & _allowed(action, legal, self._reader.spec)))
         for answer_id, some_parts in parts.items():
             self._shown[answer_id] = _Shown(*(np.concatenate(arrays) for arrays in zip(*some_parts, strict=True)))
 

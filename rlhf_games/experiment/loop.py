@@ -81,7 +81,7 @@ class FeedbackLoop:
         self.state = LoopState(trainer.start(e.seed, e.record.lanes), initial_state(model), stream_key(Stream.LOOP, e.seed))
         settings, length = e.model.fit, e.feedback.query.clip_length
         self.free = FreeStanding(store, game.spec, self.session, length, self.asker.reader.read)
-        self.labels = LabelReader(store, session=self.session, free=self.free)
+        self.labels = LabelReader(store, session=self.session, free=self.free, asked=self.asker.questions.ids)
         self.lessons = LessonBook(store, self.asker.reader, e.feedback.imitation_draws) if e.feedback.imitate else None
         self.data = AnswerDataset(
             self.asker.reader, ensemble, length, e.model.members, e.seed, settings.holdout, settings.bootstrap, self.asker.episode_of
@@ -96,6 +96,7 @@ class FeedbackLoop:
         self.trusted = False
         self._scored = (0.0, 0.0)
         """Of the game's own rewards so far; see `RewardState.scored`."""
+        self._true_unit = e.reward.true_unit
 
     def _teacher(self) -> Teacher | Panel | RecordedTeacher | None:
         config = scripted_teacher(self.experiment.feedback, self.experiment.seed)
@@ -148,9 +149,10 @@ class FeedbackLoop:
                 return None
             metrics |= known
         times["train"] = time.monotonic()
-        metrics |= self._imitate() | self._train()
-        if i + 1 == e.iterations:  # what was shown meanwhile is imitated all the same
-            metrics |= self._imitate(new=True)
+        annealed = self._annealed
+        metrics |= self._imitate(annealed) | self._train()
+        if i + 1 == e.iterations:  # what was shown meanwhile is imitated all the same, not with a rate that has come down to 0
+            metrics |= self._imitate(annealed, new=True)
         times["end"] = time.monotonic()
         names = list(times)
         seconds = {f"seconds/{a}": times[b] - times[a] for a, b in pairwise(names)}
@@ -176,6 +178,7 @@ class FeedbackLoop:
             "asker": self.asker.state(self.policy_name) if self.experiment.learns_from_people else None,
             "trainer": self.trainer.extra_state(self.state.learner),
             "scored": list(self._scored),
+            "true_unit": self._true_unit,
             "imitated": self.lessons.state() if self.lessons is not None else {},
         }
         return self.state, extra
@@ -188,7 +191,9 @@ class FeedbackLoop:
         self.steps = extra.get("steps", self.iteration * self.experiment.steps_per_iteration)
         self._annealed = extra.get("annealed", self.iteration / self.experiment.iterations)
         self.trainer.restore_extra(state.learner, extra["trainer"])
-        self._scored = tuple(extra.get("scored", (0.0, 0.0)))  # runs of revision cd37529 counted in points
+        self._scored = tuple(extra.get("scored", (0.0, 0.0)))
+        # Runs of revision cd37529 were paid in points, which they say nowhere, and go on so.
+        self._true_unit = extra.get("true_unit", self._true_unit if "scored" in extra else "point")
         if self.lessons is not None:
             self.lessons.restore(extra.get("imitated", {}))  # runs of revision cd37529 did not count
         if extra["asker"] is not None:
@@ -209,7 +214,7 @@ class FeedbackLoop:
         return recording
 
     def _reward(self) -> RewardState:
-        weights = self.experiment.reward
+        weights = replace(self.experiment.reward, true_unit=self._true_unit)
         if not self.trusted:  # what a model without skill gives is noise, and the agent would learn to please it
             weights = replace(weights, learned=0.0)
         return reward_state(weights, self.state.model.params, self._scored)
@@ -231,15 +236,18 @@ class FeedbackLoop:
         self.steps, self._annealed = self.steps + e.steps_per_iteration, end
         return {name: float(value) for name, value in trained.items()}
 
-    def _imitate(self, *, new: bool = False) -> dict[str, float]:
-        """Lets the agent imitate what people showed (``new``: only what it never imitated), before it learns from its reward."""
+    def _imitate(self, annealed: float, *, new: bool = False) -> dict[str, float]:
+        """Lets the agent imitate what people showed (``new``: only what it never imitated), before it learns from its reward.
+
+        ``annealed``: how much of its schedules is done, in [0, 1].
+        """
         if self.lessons is None:
             return {}
         self.lessons.poll()
         due = self.lessons.due(new=new)
         if due is None:
             return {}
-        learner, told = self.trainer.imitate(self.state.learner, due, self.iteration / self.experiment.iterations)
+        learner, told = self.trainer.imitate(self.state.learner, due, annealed)
         self.state = self.state._replace(learner=learner)
         metrics = {name: float(value) for name, value in told.items()}
         self.lessons.imitated(metrics.get("imitation/draws", float(jnp.sum(due.weight))))
@@ -264,8 +272,8 @@ class FeedbackLoop:
 
     def _all_answered(self) -> bool:
         """Whether no question of this run waits for an answer, however many answers others have got."""
-        silent = self.teacher.silent if isinstance(self.teacher, RecordedTeacher) else set()  # nobody is waited for there
-        return silent.issuperset(self.store.query_ids(still_wanted=True, session=self.session))
+        waiting = self.asker.questions.ids.intersection(self.store.query_ids(still_wanted=True, session=self.session))
+        return waiting <= self.teacher.seen if isinstance(self.teacher, RecordedTeacher) else not waiting  # it has no more to say
 
     def _collect(self, until: Callable[[], bool]) -> bool:
         """Takes answers. False where ``until`` said stop.

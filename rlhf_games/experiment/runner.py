@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from rlhf_games.config import from_mapping, to_mapping
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints
+from rlhf_games.experiment.evaluating import evaluated
 from rlhf_games.experiment.loop import FeedbackLoop, Progress
 from rlhf_games.experiment.metrics import MetricsWriter
 from rlhf_games.experiment.patience import Patience
@@ -34,11 +35,20 @@ from rlhf_games.interrupts import interrupted
 from rlhf_games.published.container import About
 from rlhf_games.published.folder import FOLDER, listed
 from rlhf_games.published.publishing import publish
+from rlhf_games.rollout.evaluate import Episodes
 
 Report = Callable[[Progress], None]
 
-_EVALUATION_SEED = 1_000_003
-"""Evaluation plays episodes that training never saw: their seeds derive from the run's seed and this."""
+
+class Executed(NamedTuple):
+    """What came of executing a run."""
+
+    loop: FeedbackLoop
+    """As it stands at the end, its store closed (it opens again when it is asked)."""
+    summary: dict[str, Any] | None
+    """None where the run was stopped before its end."""
+    episodes: Episodes | None
+    """The evaluation that the summary tells of; None where there was none now."""
 
 
 class Interruption:
@@ -121,7 +131,7 @@ def execute(
       UserError: another process is at it, it is finished already (and has published what it came to), or it cannot go on from where it
         was (`resuming`).
     """
-    return execute_loop(run, report, interruption, bench, back_to, wandb=wandb)[1]
+    return execute_loop(run, report, interruption, bench, back_to, wandb=wandb).summary
 
 
 def execute_loop(
@@ -132,8 +142,8 @@ def execute_loop(
     back_to: int | None = None,
     *,
     wandb: bool = False,
-) -> tuple[FeedbackLoop, dict[str, Any] | None]:
-    """`execute`, for callers who want the loop too: as it stands at the end, its store closed (it opens again when it is asked)."""
+) -> Executed:
+    """`execute`, for callers who want more of it than the summary."""
     state = run.status.state
     finished = state == "finished"
     if finished and listed(run.path / FOLDER):
@@ -146,14 +156,14 @@ def execute_loop(
             if step is not None:
                 restore(run, loop, checkpoints, step)
             if not finished:
-                return loop, _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
+                return _go_on(run, loop, checkpoints, report, interruption, wandb or run.wandb_path.exists())
             _publish(run, loop)  # of a version that published nothing
-            return loop, run.summary
+            return Executed(loop, run.summary, None)
 
 
 def _go_on(
     run: RunDirectory, loop: FeedbackLoop, checkpoints: Checkpoints, report: Report, interruption: Callable[[], bool], wandb: bool
-) -> dict[str, Any] | None:
+) -> Executed:
     """What `execute` does, once everything is open."""
     began = time.monotonic()
     _publish(run, loop)
@@ -161,10 +171,11 @@ def _go_on(
     with MetricsWriter(run, wandb=wandb, resume_step=resume, resume_reports=loop.iteration) as metrics:
         if not loop.run(lambda progress: _keep(run, loop, progress, metrics, checkpoints, report), interruption):
             run.set_status("stopped", "interrupted")
-            return None
-    summary = summarise(loop, loop.experiment.seed + _EVALUATION_SEED) | {"seconds": round(time.monotonic() - began, 1)}
+            return Executed(loop, None, None)
+    episodes = evaluated(loop.trainer, loop.state.learner, loop.experiment)
+    summary = summarise(loop, episodes) | {"seconds": round(time.monotonic() - began, 1)}
     write_atomically(run.path / "summary.json", json.dumps(summary, indent=2))
-    return summary
+    return Executed(loop, summary, episodes)
 
 
 def _publish(run: RunDirectory, loop: FeedbackLoop) -> None:
@@ -200,9 +211,8 @@ def _keep(
     report(progress)
 
 
-def summarise(loop: FeedbackLoop, seed: int) -> dict[str, Any]:
+def summarise(loop: FeedbackLoop, episodes: Episodes) -> dict[str, Any]:
     """True return over whole evaluation episodes, and what was asked for it."""
-    episodes = loop.trainer.evaluate(loop.state.learner, seed % 2**32, loop.experiment.evaluation_episodes)
     returns = episodes.returns[:, 0]
     recorded = loop.teacher if isinstance(loop.teacher, RecordedTeacher) else None
     told = {} if recorded is None else {"recorded_matched": recorded.matched, "recorded_unmatched": recorded.unmatched}

@@ -123,7 +123,8 @@ class FeedbackConfig:
     schedule: Literal["constant", "hyperbolic", "at_once"] = "hyperbolic"
     """How the rest is spread over the iterations."""
     mode: Literal["wait", "async"] = "wait"
-    """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come and never blocks."""
+    """``wait``: each iteration waits for its answers (reproducible); ``async``: takes what has come. Only while nothing at all is paid yet
+    (no reward.* but the learned one, and that not trusted) does ``async`` wait too: for a few answers more, or for all that were asked."""
     query: QueryConfig = field(default_factory=QueryConfig)
     imitate: bool = True
     """Before each iteration's updates the agent imitates what people showed it: demonstrations, takeovers, advice (behavioural cloning)."""

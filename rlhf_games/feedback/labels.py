@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar, Literal, Protocol, TypeAlias
@@ -195,29 +195,37 @@ def pair_labels(answers: Iterable[Answer], queries: Mapping[int, Query]) -> list
 class LabelReader:
     """Follows a store: cheap to ask again and again, and it forgets what people take back."""
 
-    def __init__(self, store: Store, session: str | None = None, free: FreeLabels | None = None) -> None:
+    def __init__(
+        self, store: Store, session: str | None = None, free: FreeLabels | None = None, asked: Collection[int] | None = None
+    ) -> None:
         """A reader at the beginning of the store.
 
         Args:
           store: to follow.
           session: only answers to queries of this session; None: all.
           free: makes labels of answers that nobody asked for; None: these are left alone.
+          asked: ids of queries, which may change: answers to others do not count while they are not among them; None: all count.
         """
-        self._store, self._session, self._free = store, session, free
+        self._store, self._session, self._free, self._counting = store, session, free, asked
         self._labels: dict[int, tuple[Label, ...]] = {}
-        self._asked: set[int] = set()
+        self._asked: dict[int, int] = {}
+        """By answer: the query."""
         self._unclear: set[int] = set()
         self._cursor = 0
 
     @property
     def labels(self) -> tuple[Label, ...]:
         """All labels that stand, in the order of their answers."""
-        return tuple(label for answer in sorted(self._labels) for label in self._labels[answer])
+        return tuple(label for answer in sorted(self._labels) if self._counts(answer) for label in self._labels[answer])
 
     @property
     def answered(self) -> int:
         """Answers to questions about clips that stand, "can't tell" included: what a budget of questions is counted in."""
-        return len(self._asked)
+        return sum(map(self._counts, self._asked))
+
+    def _counts(self, answer_id: int) -> bool:
+        """Whether it answers a question that counts, or none."""
+        return self._counting is None or answer_id not in self._asked or self._asked[answer_id] in self._counting
 
     @property
     def cursor(self) -> int:
@@ -231,7 +239,7 @@ class LabelReader:
         gone = [answer_id for answer_id in page.retracted if answer_id in self._labels or answer_id in self._unclear]
         for answer_id in gone:
             self._labels.pop(answer_id, None)
-            self._asked.discard(answer_id)
+            self._asked.pop(answer_id, None)
             self._unclear.discard(answer_id)
         count = len(self._labels)
         self._take_asked([answer for answer in page.answers if answer.query_id is not None])
@@ -248,7 +256,7 @@ class LabelReader:
             if self._session in (None, query.session):
                 label = asked_label(answer, query)
                 self._labels[answer.id] = () if label is None else (label,)
-                self._asked.add(answer.id)
+                self._asked[answer.id] = query.id
 
     def _take_free(self, answers: Sequence[Answer]) -> None:
         if self._free is None or not answers:

@@ -33,7 +33,8 @@ class _Said(NamedTuple):
 class RecordedTeacher:
     """Answers the queries of a store from what stands in another. Fulfils what the loop wants of `rlhf_games.feedback.teachers.Teacher`.
 
-    A query that was not answered there stays unanswered: people may answer it still.
+    A query that was not answered there stays unanswered, and one that wants more answers than were given there stays open: people may
+    answer it still, but nobody is waited for.
     """
 
     def __init__(self, store: Store, source: str | Path, session: str | None = None) -> None:
@@ -48,7 +49,8 @@ class RecordedTeacher:
           UserError: there is no such store.
         """
         self._store, self._session = store, session
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
+        """Queries that it has looked at: whatever was said there about them is said, and those still wanted get no more from it."""
         self.silent: set[int] = set()
         """Queries that nobody answered there."""
         with Store.open(source, create=False, read_only=True) as other:
@@ -71,9 +73,8 @@ class RecordedTeacher:
 
     def answer_pending(self, limit: int = 64) -> int:
         """Answers what it can of up to ``limit`` queries that it has not seen yet, oldest first; returns how many it saw."""
-        waiting = [query_id for query_id in self._store.query_ids(still_wanted=True, session=self._session) if query_id not in self._seen][
-            :limit
-        ]
+        wanted = self._store.query_ids(still_wanted=True, session=self._session)
+        waiting = [query_id for query_id in wanted if query_id not in self.seen][:limit]
         queries = self._store.queries(waiting)
         drafts = []
         for query, shown in zip(queries, _shown(self._store, queries), strict=True):
@@ -81,7 +82,7 @@ class RecordedTeacher:
             drafts += [_draft(entry, query, shown) for entry in said]
             self.silent |= set() if said else {query.id}
         self._store.post_answers(drafts)
-        self._seen.update(waiting)
+        self.seen.update(waiting)
         return len(waiting)
 
 

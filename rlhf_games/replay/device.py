@@ -46,6 +46,8 @@ class Chunk(NamedTuple):
     """``[C, W]``."""
     legal: jax.Array
     """Legal-action masks ``[C, W, P, A]`` before each step."""
+    acting: jax.Array
+    """``[C, W, P]``: whose move each step was."""
     first_state: Any
     """States ``[W, ...]`` before the first step."""
     states: Any
@@ -67,13 +69,13 @@ def _programs(game: Any, with_states: bool) -> _Programs:
 
     def advance(state: Any, seed: jax.Array, t: jax.Array, actions: jax.Array) -> Any:
         def body(carry: Any, action: jax.Array) -> Any:
-            state, legal, t = carry
+            state, choice, t = carry
             state, seen = jax.vmap(step)(state, action, seed, t)
-            told = (seen.observation, seen.reward, seen.terminated, seen.truncated, legal)
-            return (state, seen.legal_action_mask, t + 1), (told, state if with_states else ())
+            told = (seen.observation, seen.reward, seen.terminated, seen.truncated, *choice)
+            return (state, (seen.legal_action_mask, seen.acting), t + 1), (told, state if with_states else ())
 
         before = jax.vmap(game.timestep)(state)
-        (after, _, _), (told, states) = jax.lax.scan(body, (state, before.legal_action_mask, t), actions)
+        (after, _, _), (told, states) = jax.lax.scan(body, (state, (before.legal_action_mask, before.acting), t), actions)
         return after, before.observation, told, states
 
     return _Programs(jax.jit(start), jax.jit(refill), jax.jit(advance))
@@ -93,10 +95,9 @@ def chunks(game: DeviceGame, jobs: Sequence[Job], width: int, chunk: int = CHUNK
             state = new if state is None else programs.refill(fresh, new, state)
         t = np.array([slot.start if slot else 0 for slot in slots], np.int32)
         first = state
-        state, before, (after, reward, terminated, truncated, legal), states = programs.advance(
-            first, seed, t, _actions(jobs, slots, chunk)
-        )
-        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, legal, first, states))
+        state, before, told, states = programs.advance(first, seed, t, _actions(jobs, slots, chunk))
+        after, reward, terminated, truncated, legal, acting = told
+        ahead.append(Chunk(slots, before, after, reward, terminated, truncated, legal, acting, first, states))
         if len(ahead) > 1:
             yield ahead.popleft()
     yield from ahead
@@ -115,8 +116,8 @@ def pieces(done: Chunk) -> Iterator[Piece]:
         if slot is not None:
             n = slot.stop - slot.start
             before = partial(_row, done.before, lane)
-            after, legal = (partial(_column, array, n, lane) for array in (done.after, done.legal))
-            yield Piece(*slot, before, after, reward[:n, lane], terminated[:n, lane], truncated[:n, lane], legal)
+            after, legal, acting = (partial(_column, array, n, lane) for array in (done.after, done.legal, done.acting))
+            yield Piece(*slot, before, after, reward[:n, lane], terminated[:n, lane], truncated[:n, lane], legal, acting)
 
 
 def _width(jobs: int) -> int:

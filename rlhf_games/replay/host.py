@@ -66,7 +66,8 @@ def _actions(jobs: Sequence[Job], slots: list[Slot | None], idle: int) -> NDArra
 
 
 def _piece(slot: Slot, before: TimeStep[NDArray[Any]], seen: TimeStep[NDArray[Any]], lane: int) -> Piece:
-    first, observation, legal = before.observation[lane], seen.observation[lane], before.legal_action_mask[lane]
+    first, observation = before.observation[lane], seen.observation[lane]
+    legal, acting = before.legal_action_mask[lane], before.acting[lane]
     return Piece(
         *slot,
         before=lambda: first,
@@ -75,4 +76,5 @@ def _piece(slot: Slot, before: TimeStep[NDArray[Any]], seen: TimeStep[NDArray[An
         terminated=np.asarray(seen.terminated)[lane : lane + 1],
         truncated=np.asarray(seen.truncated)[lane : lane + 1],
         legal=lambda: legal[None],
+        acting=lambda: acting[None],
     )

@@ -21,7 +21,7 @@ class Job(NamedTuple):
 
 
 def _not_kept() -> NDArray[np.bool_]:
-    raise AssertionError("whoever made this piece did not keep the legal actions")
+    raise AssertionError("whoever made this piece did not keep who could do what")
 
 
 class Piece(NamedTuple):
@@ -42,6 +42,8 @@ class Piece(NamedTuple):
     """``[n]``."""
     legal: Callable[[], NDArray[np.bool_]] = _not_kept
     """Legal-action masks ``[n, P, A]`` before each step."""
+    acting: Callable[[], NDArray[np.bool_]] = _not_kept
+    """``[n, P]``: whose move each step was."""
 
 
 def step_piece(t: int, before: TimeStep[NDArray[Any]], after: TimeStep[NDArray[Any]]) -> Piece:

@@ -40,6 +40,15 @@ class ClipBatch(NamedTuple):
         return [digest(np.frombuffer(b"".join(digest(array[i]) for array in shown), np.uint8)) for i in range(len(self.mask))]
 
 
+class Choices(NamedTuple):
+    """Who could do what before each of ``n`` steps."""
+
+    legal: NDArray[np.bool_]
+    """``[n, P, A]``: legal actions. Of a seat that waits they say nothing: games may give it the mask of the seat that moves."""
+    acting: NDArray[np.bool_]
+    """``[n, P]``: whose move it was."""
+
+
 _Key = tuple[str, int, int]
 
 
@@ -83,8 +92,8 @@ class ClipReader:
         windows = self._gather([segment for clip in clips for segment in clip.segments])
         return self._batch(clips, windows, length or longest)
 
-    def legal_actions(self, segments: Sequence[Segment]) -> list[NDArray[np.bool_]]:
-        """The legal-action masks ``[n, P, A]`` before each step of each segment, by playing again; nothing of it is remembered.
+    def choices(self, segments: Sequence[Segment]) -> list[Choices]:
+        """Who could do what before each step of each segment, by playing again; nothing of it is remembered.
 
         Raises:
           ReplayMismatch: a replay belongs to another game or does not reproduce.
@@ -92,13 +101,16 @@ class ClipReader:
         """
         collectors = [self._collector(segment.replay_id, [segment]) for segment in segments]
         spec = self.spec
-        found = [np.ones((segment.length, spec.players, spec.actions.n), bool) for segment in segments]
+        sizes = [(segment.length, spec.players) for segment in segments]
+        found = [Choices(np.ones((*size, spec.actions.n), bool), np.zeros(size, bool)) for size in sizes]
         for piece in play(self._game, [collector.job for collector in collectors]):
             collectors[piece.job].add(piece)
             segment = segments[piece.job]
             low, high = max(segment.start, piece.start), min(segment.stop, piece.stop)
             if low < high:
-                found[piece.job][low - segment.start : high - segment.start] = piece.legal()[low - piece.start : high - piece.start]
+                into, of = slice(low - segment.start, high - segment.start), slice(low - piece.start, high - piece.start)
+                found[piece.job].legal[into] = piece.legal()[of]
+                found[piece.job].acting[into] = piece.acting()[of]
         for collector in collectors:
             collector.check()
         return found

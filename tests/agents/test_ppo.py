@@ -30,8 +30,13 @@ def subject(spec: str = "rows", **config: Any) -> AgentSubject:
 
 
 def update(it: AgentSubject, progress: float = 0.0, **rollout: Any) -> tuple[Any, dict[str, jax.Array]]:
-    state, metrics = it.update(it.state, it.rollout._replace(**rollout), jax.random.key(5), jnp.float32(progress))
+    state, metrics = it.update(copied(it.state), it.rollout._replace(**rollout), jax.random.key(5), jnp.float32(progress))
     return state, metrics
+
+
+def copied(state: Any) -> Any:
+    """Updates take the memory of the state they are given, and tests share theirs."""
+    return jax.tree.map(jnp.copy, state)
 
 
 def norm(tree: Any) -> float:
@@ -108,7 +113,7 @@ def _target_of(discount: float, trace: float) -> float:
     params = jax.tree.map(jnp.zeros_like, it.params)
     extras = it.rollout.extras._replace(value=zeros)
     rollout = it.rollout._replace(reward=reward, terminated=ends, truncated=ends, bootstrap=zeros, extras=extras)
-    metrics = it.update(it.state._replace(params=params), rollout, jax.random.key(0), jnp.float32(0))[1]
+    metrics = it.update(copied(it.state)._replace(params=params), rollout, jax.random.key(0), jnp.float32(0))[1]
     return float(metrics["loss/value"])
 
 

@@ -84,6 +84,16 @@ def test_the_policy_moves_no_further_than_the_limit() -> None:
         assert 0.5 * limit < found <= limit
 
 
+def test_the_loss_is_that_of_the_policy_that_came_out() -> None:
+    """Of one state: minus the logarithm of what the shown action is likely by now, also where the last step was not taken."""
+    shown = lessons(1000)
+    for limit in (100.0, 0.05, 1e-9):  # goes far, stops at the limit, takes no step at all
+        student = Student(learning_rate=0.02, imitation_kl=limit)
+        told = student.imitate(shown)
+        assert (told["steps"] == 0) == (limit == 1e-9)
+        assert told["loss"] == pytest.approx(-math.log(student.likely(shown)[0, 1]), rel=1e-4)
+
+
 def test_what_is_illegal_takes_no_part() -> None:
     # Only actions 1 and 2 may be played: their probabilities sum to 1, and action 1 starts near a half, not a third.
     shown = lessons(8, legal=[False, True, True])

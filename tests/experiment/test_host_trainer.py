@@ -30,7 +30,8 @@ PONG: dict[str, Any] = {
     "agent": {"name": "ppo", "config": {"hidden": [32], "epochs": 1, "minibatches": 1}},
     "rollout": {"games": 2, "steps": 4},
     "record": {"lanes": 2, "steps": 40},
-    "model": {"members": 2, "network": {"hidden": [8]}, "fit": {"max_epochs": 2, "batch": 4}},
+    # Six answers convince nobody: the agent is paid all the same, for the whole loop to be gone through.
+    "model": {"members": 2, "trust": 0.0, "network": {"hidden": [8]}, "fit": {"max_epochs": 2, "batch": 4}},
     "feedback": {"budget": 6, "initial": 0.5, "query": {"clip_length": 2}},
 }
 

@@ -18,7 +18,7 @@ from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.experiment.trainer import compiled_imitation
-from rlhf_games.feedback.answers import Advice, AnswerValue, Demonstration
+from rlhf_games.feedback.answers import Advice, AnswerValue, Demonstration, Takeover
 from rlhf_games.feedback.store import AnswerDraft, Store
 from rlhf_games.replay.reader import ClipReader
 from rlhf_games.replay.recorder import SessionRecorder
@@ -156,8 +156,12 @@ def test_each_lesson_is_drawn_so_often_and_no_more(make_loop: MakeLoop) -> None:
     assert again.due() is None
 
 
-def test_after_the_last_update_only_what_is_new_is_imitated(make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = make_loop(tiny(feedback__budget=8, iterations=2, steps=128, model__trust=100.0))
+@pytest.mark.parametrize(("trust", "annealed"), [(100.0, 0.0), (0.0, 0.5)])
+def test_after_the_last_update_only_what_is_new_is_imitated(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch, trust: float, annealed: float
+) -> None:
+    """At the rate of before the updates, which anneal it to 0; where the agent is not paid, schedules stand still for imitation too."""
+    loop = make_loop(tiny(feedback__budget=8, iterations=2, steps=128, model__trust=trust))
     replay_id = played(loop)
     say(loop, Advice(1), replay_id, 3)
     drawn = []
@@ -167,14 +171,16 @@ def test_after_the_last_update_only_what_is_new_is_imitated(make_loop: MakeLoop,
         drawn.append((float(lessons.weight.sum()), progress))
         return imitate(learner, lessons, progress)
 
+    really = loop._train
+
     def train() -> dict[str, float]:
         say(loop, Advice(0), replay_id, 5)  # while the agent learns for the last time
-        return {}
+        return really()
 
     monkeypatch.setattr(loop.trainer, "imitate", counted)
     monkeypatch.setattr(loop, "_train", train)
     loop.step()
-    assert drawn == [(128.0, 0.5), (256.0, 0.5)], "half of 256 before the updates; then all of the new one"
+    assert drawn == [(128.0, annealed), (256.0, annealed)], "half of 256 before the updates; then all of the new one"
     assert sorted(loop.checkpoint()[1]["imitated"].values()) == [128.0, 256.0]
 
 
@@ -196,6 +202,26 @@ def test_lessons_of_a_board_carry_its_legal_moves(tmp_path: Path) -> None:
     assert due.legal_action_mask[0].tolist() == [True] * 9
     assert due.legal_action_mask[1].tolist() == [cell not in taken for cell in range(9)]
     store.close()
+
+
+def test_a_seat_that_waits_shows_nothing(tmp_path: Path) -> None:
+    """A recording has an action for every seat, and a board gives the mover's mask to both: neither is a choice of who waits."""
+    game = load_game("board/tic_tac_toe", {})
+    replay = play_episode(game, 3)
+    mover = int(np.argmax(game.open(3).timestep.acting))
+    assert replay.length == 7, "cells 8, 6, 4, 2 of the one who begins are three in a row"
+    for seat, weights in ((mover, [5, 0, 5, 0, 5, 0, 5]), (1 - mover, [0, 5, 0, 5, 0, 5, 0])):
+        store = Store.open(tmp_path / f"{seat}.sqlite")
+        (replay_id,) = store.add_replays([replay])
+        advice = [(step, Advice(0, seat)) for step in range(7)]  # cell 0 is free to the end
+        for step, value in [(0, Demonstration(7, seat=seat)), (0, Takeover(7, seat=seat)), *advice]:
+            store.post_answers([AnswerDraft("ann", value, 1.0, 2.0, str(uuid.uuid4()), replay_id=replay_id, step=step)])
+        book = LessonBook(store, ClipReader(game, store.replay), 10)
+        book.poll()
+        due = book.due()
+        assert due is not None
+        assert due.weight[:21].tolist() == weights * 3
+        store.close()
 
 
 def play_episode(game: Any, seed: int) -> Replay:

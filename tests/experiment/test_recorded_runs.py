@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rlhf_games.core.errors import UserError
+from rlhf_games.experiment.evaluating import evaluated
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.experiment.runner import summarise
 from rlhf_games.feedback.recorded import RecordedTeacher
@@ -48,7 +49,7 @@ def test_questions_without_a_recorded_answer_are_not_waited_for(make_loop: MakeL
     assert other.run(lambda progress: silent.append(progress.metrics["unmatched"]))
     assert silent == sorted(silent), "said while the run goes on"
     assert (silent[0] > 0, silent[-1]) == (True, 30)
-    summary = summarise(other, 7)
+    summary = summarise(other, evaluated(other.trainer, other.state.learner, other.experiment))
     assert (summary["recorded_matched"], summary["recorded_unmatched"], summary["answers"]) == (0, 30, 0)
     assert len(other.store.query_ids(still_wanted=True)) == 30, "people may answer them still"
 

@@ -124,9 +124,24 @@ def test_k_centre_keeps_away_from_what_was_asked_before(make_loop: MakeLoop) -> 
     assert loop.run(nobody)
     assert seen[0].asked_features is None
     assert [len(found.asked_features) for found in seen[1:]] == list(np.cumsum(loop.quotas)[:-1])
-    resumed = make_loop(experiment)  # the same store: what was asked is read again
+    resumed = make_loop(experiment, resumed=True)  # the same store: what was asked is read again
     resumed.asker.restore({"playing": [], "finished": []}, 3)
     np.testing.assert_array_equal(resumed.asker._asked_means(), loop.asker._asked_means()[: sum(loop.quotas[:3])])  # type: ignore[index]
+
+
+def test_nobody_waits_for_answers_that_a_recording_does_not_hold(make_loop: MakeLoop, tmp_path: Path) -> None:
+    """A question wants two answers: one was given there, or one of two was taken back."""
+    assert make_loop(tiny(), "one").run(nobody)
+    two = make_loop(tiny(feedback__wanted=2), "two")
+    assert two.run(nobody)
+    last = two.store.answers().answers[-1]
+    two.store.retract(last.id, last.annotator)
+    for name, answers in (("one", 30), ("two", 59)):
+        polls: list[None] = []
+        again = make_loop(tiny(feedback__wanted=2, feedback__teacher=f"recorded:{tmp_path / name}.sqlite"), f"again-{name}")
+        assert again.run(nobody, lambda seen=polls: len(seen) > 50 or seen.append(None)), "it waits for ever"  # type: ignore[misc]
+        assert again.labels.answered == answers
+        assert again.teacher.unmatched == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("target", KINDS, indirect=True)

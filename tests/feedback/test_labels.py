@@ -91,6 +91,21 @@ def test_labels_of_one_session(sqlite_store: Store) -> None:
     assert [label.query_id for label in reader.labels] == [mine]
 
 
+def test_answers_count_while_their_question_does(sqlite_store: Store) -> None:
+    """As where a run goes back, and asks the same again later."""
+    early, late = asker(sqlite_store)(2, session="a")
+    asked = {early}
+    reader = LabelReader(sqlite_store, session="a", asked=asked)
+    sqlite_store.post_answers([draft(late), draft(early)])
+    assert reader.poll()
+    assert ([label.query_id for label in reader.labels], reader.answered) == ([early], 1)
+    asked.add(late)
+    assert ([label.query_id for label in reader.labels], reader.answered) == ([late, early], 2), "in the order of the answers"
+    sqlite_store.retract(sqlite_store.answers().answers[0].id, "ann")
+    assert reader.poll()
+    assert ([label.query_id for label in reader.labels], reader.answered) == ([early], 1)
+
+
 def damaged(query: Query, value: AnswerValue, display: tuple[int, ...] | None = None) -> Answer:
     return Answer(1, "u", query.id, "ann", value, query.display if display is None else display, None, None, None, 1.0, 2.0, 3.0)
 

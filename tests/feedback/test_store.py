@@ -131,6 +131,19 @@ def test_released_and_withdrawn_queries(store: Store, ask: Ask) -> None:
     assert store.answer(ids[0], "ann", Preference("left"), 1, 2, "late") > 0, "an answer on its way is not thrown away"
 
 
+def test_a_withdrawn_question_is_asked_again_under_its_key(store: Store) -> None:
+    (replay,) = store.add_replays([make_replay(0)])
+    first, second = (QueryDraft("rating", (Clip((Segment(replay, start, 5),)),), key=f"k{start}") for start in (0, 10))
+    ids = store.post_queries([first, second])
+    assert store.withdraw(ids) == 2
+    assert store.post_queries([second]) == ids[1:]
+    assert store.query_ids(still_wanted=True) == ids[1:]
+    known = store.queries_of_keys(["k10", "k0", "k20"])
+    assert {key: query.id for key, query in known.items()} == {"k0": ids[0], "k10": ids[1]}
+    assert known["k0"].asks(first)
+    assert not known["k0"].asks(second)
+
+
 def test_leases_by_kind_and_by_id(store: Store, ask: Ask) -> None:
     ids = ask(3)
     (replay_id,) = store.add_replays([make_replay(9)])

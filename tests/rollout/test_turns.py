@@ -81,7 +81,7 @@ def play(parts: int, steps: int, lanes: int, *, hide_ends: bool = False) -> list
 
 
 def targets(rollout: Rollout) -> list[tuple[int, int, float]]:
-    """Lane, seat and target of each move that counts, γ = 0.9 and λ = 0; without those of the last lane's..."""
+    """Lane, seat and target of each move that counts, γ = 0.9 and λ = 0, by time, lane and seat."""
     lanes = rollout.reward.shape[1]
     flat = (-1, *rollout.observation.shape[3:])
     value = CLERK.value((), rollout.observation.reshape(flat)).reshape(rollout.reward.shape)

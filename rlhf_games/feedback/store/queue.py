@@ -19,8 +19,6 @@ from rlhf_games.replay.clip import Clip
 
 LONGEST_LEASE = 3600.0
 """Seconds that a lease can last without being renewed."""
-_SAME_QUESTION = ("kind", "replay_id", "step", "strategy", "session", "iteration", "control", "wanted")
-"""Fields in which a query posted again under its key must agree (the clips too)."""
 
 
 def clip_id(text: str) -> str:
@@ -31,7 +29,7 @@ def clip_id(text: str) -> str:
 def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], now: float) -> list[int]:
     """Stores the questions, whose display orders are drawn, and returns their ids in order.
 
-    A draft whose key is known gives the id of the earlier query.
+    A draft whose key is known gives the id of the earlier query, which is asked again where it was withdrawn.
     """
     _check_material(connection, drafts)
     known = _posted_keys(connection, drafts)
@@ -54,7 +52,7 @@ def post(connection: Connection, store: str, drafts: Sequence[QueryDraft], now: 
         ]
         if links:
             connection.execute(sa.insert(query_clips), links)
-    _check_repeats(connection, store, drafts, known)
+    _ask_again(connection, store, drafts, known)
     return [ids[index] if index in ids else known[str(draft.key)] for index, draft in enumerate(drafts)]
 
 
@@ -93,13 +91,22 @@ def _posted_keys(connection: Connection, drafts: Sequence[QueryDraft]) -> dict[s
     return {row["key"]: row["id"] for row in select_where_in(connection, sa.select(queries.c.key, queries.c.id), queries.c.key, keys)}
 
 
-def _check_repeats(connection: Connection, store: str, drafts: Sequence[QueryDraft], known: dict[str | None, int]) -> None:
+def _ask_again(connection: Connection, store: str, drafts: Sequence[QueryDraft], known: dict[str | None, int]) -> None:
+    """Raises ``UserError`` where a known key stands for another question."""
     repeated = {known[draft.key]: draft for draft in drafts if draft.key in known}
     for query in load(connection, store, [*repeated]):
         draft = repeated[query.id]
-        same = query.clips == draft.clips and all(getattr(query, name) == getattr(draft, name) for name in _SAME_QUESTION)
-        if not same:
+        if not query.asks(draft):
             raise UserError(f"query key {draft.key!r} was used for another question before; use a new key for a new question")
+    for piece in chunks([*repeated]):
+        again = sa.update(queries).where(queries.c.id.in_(piece), queries.c.withdrawn_at.is_not(None))
+        connection.execute(again.values(withdrawn_at=None))
+
+
+def of_keys(connection: Connection, store: str, keys: Sequence[str]) -> dict[str, Query]:
+    """The queries with these keys, as far as there are any."""
+    ids = [row["id"] for row in select_where_in(connection, sa.select(queries.c.id), queries.c.key, keys)]
+    return {str(query.key): query for query in load(connection, store, ids)}
 
 
 def load(connection: Connection, store: str, ids: Sequence[int]) -> list[Query]:

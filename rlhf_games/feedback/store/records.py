@@ -20,6 +20,8 @@ from rlhf_games.replay.clip import Clip
 
 CLIPS_PER_KIND: dict[str, tuple[int, int | None]] = {"preference": (2, 2), "ranking": (2, None), "rating": (1, 1), "advice": (0, 0)}
 """Kinds of answers that can be asked for, with the smallest and the largest number of clips."""
+_SAME_QUESTION = ("kind", "replay_id", "step", "strategy", "session", "iteration", "control", "wanted")
+"""Fields in which the same question, posted twice, agrees (the clips too)."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ class Query:
     def shown(self) -> tuple[Clip, ...]:
         """The clips by place: ``shown[0]`` is on the left."""
         return tuple(self.clips[index] for index in self.display)
+
+    def asks(self, draft: QueryDraft) -> bool:
+        """Whether a draft is the same question, whatever its key and wherever its clips are shown."""
+        return self.clips == draft.clips and all(getattr(self, name) == getattr(draft, name) for name in _SAME_QUESTION)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ class Store(Transactions):
     def post_queries(self, drafts: Sequence[QueryDraft], rng: np.random.Generator | None = None) -> list[int]:
         """Asks these questions, all or none; returns their ids in order.
 
+        One whose key is known is no new one; where it was withdrawn, it is asked again.
+
         Args:
           drafts: questions about replays that the store holds.
           rng: draws the display orders that drafts leave open; default: fresh from the system. Give one for a run that can be repeated.
@@ -156,6 +158,12 @@ class Store(Transactions):
         """These queries, in the order given."""
         with self._read() as connection:
             return queue.load(connection, self.name, ids)
+
+    @repeated
+    def queries_of_keys(self, keys: Sequence[str]) -> dict[str, Query]:
+        """Those queries that were posted under these keys."""
+        with self._read() as connection:
+            return queue.of_keys(connection, self.name, keys)
 
     @repeated
     def query_ids(self, *, kind: str | None = None, still_wanted: bool = False, session: str | None = None) -> list[int]:
