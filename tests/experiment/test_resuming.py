@@ -18,6 +18,7 @@ from rlhf_games.experiment.checkpoints import Checkpoints, DamagedCheckpointErro
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, create_run, execute
+from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.store import Store
 
 from .tiny import tiny
@@ -36,10 +37,15 @@ def until(bench: Bench) -> Until:
     return go
 
 
+def paid() -> Experiment:
+    """The agent is paid from the first answers on, so that every iteration counts its 128 steps."""
+    return tiny(model__trust=0.0)
+
+
 @pytest.fixture
 def run(until: Until, tmp_path: Path) -> RunDirectory:
     """Stopped after two of four iterations."""
-    made = create_run(tiny(), tmp_path / "run")
+    made = create_run(paid(), tmp_path / "run")
     assert until(made, 2) is None
     return made
 
@@ -88,7 +94,7 @@ def count_text(run: RunDirectory) -> str:
 
 
 def test_an_older_copy_of_the_store_is_refused(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     with Store.open(run.path, create=False) as store:
         first = len(store.answers().answers)
@@ -122,7 +128,7 @@ def test_checkpoints_that_are_gone_are_missed(until: Until, run: RunDirectory) -
 
 
 def test_killed_before_its_first_checkpoint_a_run_begins_again(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     shutil.rmtree(run.checkpoints_path)
     assert until(RunDirectory.open(run.path)) is not None
@@ -130,7 +136,7 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again(until: Until, tmp
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_goes_on(until: Until, run: RunDirectory, tmp_path: Path) -> None:
-    whole = create_run(tiny(), tmp_path / "whole")
+    whole = create_run(paid(), tmp_path / "whole")
     expected = until(whole)
     damage(run, 2)
     with pytest.raises(UserError, match=rf"checkpoint 2 .*damaged.*rlhf-games resume {run.path} --back-to 1"):
@@ -143,7 +149,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_goes_on(until: Until
 
 
 def test_where_no_checkpoint_is_whole_a_run_starts_anew(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     damage(run, 1)
     with pytest.raises(UserError, match="none before it: start another run"):
