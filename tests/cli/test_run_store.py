@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,13 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     workspace.refresh()
 
 
+def annotators_of(report: str) -> list[list[str]]:
+    """The rows of a report's table of annotators."""
+    table = report.partition("Annotators: answers that stand")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table.partition("<tbody>")[2] or table, re.DOTALL)
+    return [cells for row in rows if (cells := re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL))]
+
+
 def test_a_run_with_its_store_elsewhere_is_found_by_every_verb(
     lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,7 +53,13 @@ def test_a_run_with_its_store_elsewhere_is_found_by_every_verb(
     assert "60 answers to queries" in capsys.readouterr().out
     assert main(["answers", own, "--export", "-"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 30
-    assert main(["report", own]) == 0
+    for name in ("own", "second"):
+        assert main(["report", str(lab / "runs" / name), "--no-clips"]) == 0
+        report = (lab / "runs" / name / "report.html").read_text(encoding="utf-8")
+        assert annotators_of(report) == [["teacher:oracle", "teacher", "30", "0", "0", "0", "–", "–"]], "its own answers and no others"
+    assert main(["answers", own]) == 0
+    table = capsys.readouterr().out
+    assert [line.split()[1::2] for line in table.splitlines() if "teacher:oracle" in line] == [["teacher:oracle", "teacher", "30"]]
     assert main(["reproduce", own, "--out", str(lab / "again")]) == 0
     assert (lab / "again" / "store.sqlite").exists()
     assert main(["reproduce", str(lab / "runs" / "second"), "--out", str(lab / "third")]) == 2

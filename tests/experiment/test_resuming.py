@@ -69,15 +69,15 @@ def asked(run: RunDirectory) -> int:
 
 def test_a_missing_store_is_refused_and_none_is_made(until: Until, run: RunDirectory) -> None:
     count = asked(run)
-    run.store_path.unlink()
+    (run.path / "store.sqlite").unlink()
     with pytest.raises(UserError, match=rf"no store here.*checkpoint 2 was made of {count} questions"):
         until(run)
-    assert not run.store_path.exists()
+    assert not (run.path / "store.sqlite").exists()
     assert steps(run) == [128, 256]
 
 
 def test_an_empty_store_is_refused(until: Until, run: RunDirectory) -> None:
-    run.store_path.write_bytes(b"")
+    (run.path / "store.sqlite").write_bytes(b"")
     with pytest.raises(UserError, match=r"store\.sqlite: .*checkpoint 2 was made of"):
         until(run)
     for file in run.path.glob("store.sqlite*"):
@@ -98,10 +98,10 @@ def test_an_older_copy_of_the_store_is_refused(until: Until, tmp_path: Path) -> 
     until(run, 1)
     with Store.open(run.path, create=False) as store:
         first = len(store.answers().answers)
-    shutil.copy(run.store_path, tmp_path / "old.sqlite")
+    shutil.copy(run.path / "store.sqlite", tmp_path / "old.sqlite")
     until(run, 2)
     before = asked(run)
-    shutil.copy(tmp_path / "old.sqlite", run.store_path)
+    shutil.copy(tmp_path / "old.sqlite", run.path / "store.sqlite")
     with pytest.raises(UserError, match=rf"{before - first} questions are missing"):
         until(run)
 
@@ -112,7 +112,7 @@ def test_answers_that_are_missing_are_counted(until: Until, run: RunDirectory) -
 
     with Store.open(run.path, create=False) as store:
         end = store.answers().cursor
-    with sqlite3.connect(run.store_path) as database:
+    with sqlite3.connect(run.path / "store.sqlite") as database:
         database.execute("DELETE FROM answers WHERE id > ?", (end - 3,))
         database.execute("UPDATE log_head SET value = ?", (end - 3,))
     database.close()
