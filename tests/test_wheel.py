@@ -132,7 +132,7 @@ def written(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("elsewhere")
     words = ("demo", "--steps", str(STEPS), "--answers", str(ANSWERS), "--out", "shown", "--seed", "3")
     done = _run(installed, here, "rlhf-games", *words)
-    assert "1/6" in done.stderr
+    assert f"1/6 {ANSWERS} answers: this agent" in done.stderr
     assert "6/6" in done.stderr
     assert "summary.json" in done.stdout
     assert [path.name for path in here.iterdir()] == ["shown"]
@@ -161,7 +161,7 @@ def test_the_files_of_a_demo_are_whole(written: Path) -> None:
 
 
 FROM_ANSWERS = ("feedback", "random-labels")
-"""Arms that are paid only once their reward model is trusted; sixteen answers seldom suffice, and an iteration without pay counts no steps."""
+"""Arms that are paid only once their reward model is trusted: an iteration without pay counts no steps."""
 
 
 def _learned_from(arm: str) -> tuple[list[int], ...]:
