@@ -7,8 +7,12 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from rlhf_games import workspace
 from rlhf_games.arena.runs import find_runs, find_target
@@ -107,6 +111,14 @@ def test_a_store_that_cannot_be_used_leaves_no_run_behind(lab: Path, capsys: pyt
     assert "store.json" in capsys.readouterr().err
 
 
+@given(password=st.text(st.characters(exclude_characters="@", exclude_categories=["Cs"]), min_size=1, max_size=12))
+def test_no_password_that_a_database_takes_is_shown(password: str) -> None:
+    full = f"postgresql://ann:{password}@host/games?sslmode=require"
+    assert make_url(full).password == unquote(password), "it is one"
+    assert without_password(full) == "postgresql://ann@host/games?sslmode=require"
+    assert password_of(keep_secret(full)) == unquote(password)
+
+
 def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for full, public in {
@@ -115,6 +127,15 @@ def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.M
         "postgresql://host/games?password=pw&user=ann": "postgresql://host/games?user=ann",
         "postgresql://host/games?password=pw": "postgresql://host/games",
         "postgresql://ann@host/games?sslmode=require": "postgresql://ann@host/games?sslmode=require",
+        "postgresql://u:pa?ss@host/db": "postgresql://u@host/db",
+        "postgresql://u:p/a?s=s@host:5/db?sslmode=require": "postgresql://u@host:5/db?sslmode=require",
+        "postgresql://u:p@s/w@host/db": "postgresql://u@host/db",
+        "postgresql://u:p@s?w@host/db": "postgresql://u@host/db",
+        "postgresql+psycopg://u:@host": "postgresql+psycopg://u@host",
+        "postgresql://a@b@host/db": "postgresql://a@b@host/db",
+        "postgresql://host/db?user=a@b&pass%77ord=pw": "postgresql://host/db?user=a@b",
+        "postgresql://host/db?&Password=p?w&sslpassword=x": "postgresql://host/db",
+        "postgresql://host/db?": "postgresql://host/db?",
         "sqlite:////a:b@c.sqlite": "sqlite:////a:b@c.sqlite",
         "some:where@here.sqlite": "some:where@here.sqlite",
     }.items():
@@ -123,6 +144,9 @@ def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.M
     assert (secret_of(public), password_of(public)) == ("postgresql://ann:p%40w@host/one", "p@w")
     assert (secret_of("postgresql://bob@host/one"), password_of("postgresql://bob@host/one")) == ("postgresql://bob@host/one", None)
     assert resolve("x.sqlite") == str(tmp_path / "x.sqlite")
+    assert resolve("sqlite:///x.sqlite") == resolve("sqlite+pysqlite:///x.sqlite?mode=rw") == str(tmp_path / "x.sqlite")
+    assert resolve("sqlite:////x.sqlite") == "/x.sqlite"
+    assert resolve("sqlite:///:memory:") == "sqlite:///:memory:"
     assert resolve(str(tmp_path)) == str(tmp_path / "store.sqlite")
     (tmp_path / "store.json").write_text(json.dumps({"store": "postgresql://host/x", "session": "s"}))
     assert resolve(".") == "postgresql://host/x"
