@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+from rlhf_games.core.parse import parse_json
 
 State: TypeAlias = Literal["waits", "learns", "finished", "away"]
 """``waits``: for answers; ``away``: no process learns, and the run is not finished."""
@@ -32,8 +33,8 @@ def read_learner(folder: Path, waiting: int, metrics: Mapping[str, Any]) -> Lear
       metrics: the last line of its ``metrics.jsonl``; empty where there is none yet.
     """
     try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        status = parse_json((folder / "status.json").read_bytes())
+        config = parse_json((folder / "config.json").read_bytes())
         state = status["state"]
         mode, weights = config["feedback"]["mode"], config["reward"]
         paid = any(weights.get(name) for name in _OTHER_PAY)
