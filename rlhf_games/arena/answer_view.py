@@ -38,8 +38,8 @@ SHARED = (
     Command("bars", ("b",), "bars under the clips"),
     Command("score", ("h",), "hide the game's score, or show it"),
     Command("truth", ("o",), "the agent's score, or not"),
-    Command("retry", ("return", "pad:start"), "store a failed answer again"),
-    Command("drop", ("delete", "pad:y"), "give a failed answer up"),
+    Command("retry", ("return", "shift+pad:y"), "store a failed answer again"),
+    Command("drop", ("delete", "shift+pad:b"), "give a failed answer up"),
 )
 """What every such view can be told besides its answers."""
 _THANKS = "All done, thank you."
@@ -95,11 +95,16 @@ class AnswerView(SessionView[Session], Generic[Session]):
 
     @property
     def unsaved(self) -> str:
-        """An answer whose storing failed."""
+        """An answer whose storing failed, or is not done."""
         session = self.session
-        if session.phase != "failed" or session.chosen is None:
+        if session.phase not in ("failed", "saving") or session.chosen is None:
             return ""
-        return f"Your answer “{self.say(session.chosen)}” is not stored, and would be lost."
+        return f"Your answer “{self.say(session.chosen)}” is not stored{'' if session.phase == 'failed' else ' yet'}, and would be lost."
+
+    @property
+    def saving(self) -> bool:
+        """While an answer is on its way."""
+        return self.session.phase in ("saving", "undoing")
 
     # For subclasses
 

@@ -77,6 +77,21 @@ class CoachView(SessionView[CoachSession]):
         """While the game works on a decision: its picture is to come at once."""
         return self.session.phase == "playing" and self.session.working
 
+    @property
+    def unsaved(self) -> str:
+        """Marks and takeovers that are not stored."""
+        return self.session.log.unsaved
+
+    @property
+    def saving(self) -> bool:
+        """While one of them is on its way."""
+        return self.session.log.busy
+
+    def settle(self) -> None:
+        """The game stands still, and a takeover is stored."""
+        self.session.let_rest()
+        super().settle()
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
@@ -172,7 +187,7 @@ class CoachView(SessionView[CoachSession]):
         x, y = pen.area.center
         if self.session.phase == "broken":
             pen.text((x, y - pen.px(60)), "This game cannot go on", "title", anchor="midbottom")
-            words = f"{self.session.problem} What you said before is stored."
+            words = f"{self.session.problem} {self.unsaved or 'What you said before is stored.'}"
             pen.paragraph((x, y - pen.px(40)), words, pen.area.w - pen.px(80), 5, centred=True)
             return
         pen.spinner((x, y - pen.px(60)), turn)

@@ -15,7 +15,7 @@ from rlhf_games.arena.app import App
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.judging import JudgeSession
-from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.keys import Keymap, Press
 from rlhf_games.arena.menu_view import MenuView
 from rlhf_games.arena.name_view import NameView
 from rlhf_games.arena.person import Person, settings_folder
@@ -63,6 +63,48 @@ def test_escape_on_the_first_screen_asks(show: Show, clock: Time) -> None:
     assert app.view is not None
     leave(app)
     assert app.view is None
+
+
+def test_the_key_that_answers_the_question_writes_nothing(show: Show, clock: Time) -> None:
+    view = NameView("ann", lambda name: MenuView(name, "", list, Keymap()), Keymap())
+    app = show(view, clock)
+    press(app, pygame.K_ESCAPE)
+    assert app.asking is not None
+    press(app, pygame.K_LSHIFT)
+    assert app.asking is not None, "Shift alone is no answer"
+    press(app, pygame.K_n, text="n")
+    assert (app.asking, view.name) == (None, "ann")
+    press(app, pygame.K_a, text="a")
+    assert view.name == "anna"
+
+
+def test_the_second_gamepad_answers_too(show: Show, clock: Time) -> None:
+    app = show(MenuView("Outer", "", list, Keymap()), clock)
+    press(app, pygame.K_ESCAPE)
+    app._go(app._react(app.view, Press("pad2:a", True)))  # type: ignore[arg-type]
+    assert app.view is None
+
+
+def test_what_opens_beneath_the_question_is_not_watched(judging: Any, ask: Any, store: Store, films: Films, show: Show, clock: Time) -> None:
+    """The question stands for 9 s over a pair that was not there before: they are no viewing time."""
+    ask(1)
+    app = show(MenuView("Outer", "", list, Keymap()), clock)
+    press(app, pygame.K_ESCAPE)
+    session = JudgeSession(store, films, "ann", Inline(), clock, clock)
+    app.open(JudgeView(session, Keymap(), aim=lambda name: ("Line", ""), now=clock))
+    pump(app, 3)
+    clock.now += 9.0
+    pump(app, 3)
+    assert (session.watched, session.current) == (False, None)
+    press(app, pygame.K_x, text="x")
+    pump(app, 3)
+    assert session.current is not None
+    shown = clock.now
+    clock.now += 1.0
+    press(app, pygame.K_LEFT)
+    pump(app, 2)
+    [answer] = store.answers().answers
+    assert (answer.shown_at, answer.answered_at) == (shown, shown + 1.0)
 
 
 @pytest.mark.parametrize("key", [pygame.K_ESCAPE, None])
@@ -236,7 +278,7 @@ def test_the_desk_is_set_in_a_file(tmp_path: Path) -> None:
     assert desk.read_desk(file) == desk.Desk()
     file.write_text("ask_name = true\nleast_seconds = 1.5\nagent_score = true\n")
     assert desk.read_desk(file) == desk.Desk(True, 1.5, True)
-    for wrong, words in (("least_seconds = -1", "0..60"), ("least_seconds = nan", "0..60"), ("ask_nam = true", "ask_name"), ("=", "read")):
+    for wrong, words in (("least_seconds = -1", "0..60"), ("least_seconds = nan", "finite"), ("ask_nam = true", "ask_name"), ("=", "read")):
         file.write_text(wrong)
         with pytest.raises(UserError, match=words):
             desk.read_desk(file)
@@ -295,16 +337,20 @@ def test_the_agents_score_is_shown_to_judges_who_want_it(judging: Any, ask: Any,
     assert not shown()
 
 
-_ANSWERS = ("left", "right", "clearly", "equal", "unsure", "clip", "tie", "next", "previous", "take", "rate", "digit")
-_SAME = {"play": "pause", "confirm": "retry", "keep": "retry", "discard": "undo", "good": "praise", "bad": "scold"}
+_ANSWERS = (
+    *("left", "right", "clearly", "equal", "unsure", "clip", "tie", "next", "previous", "take", "rate", "digit"),
+    *("praise", "scold", "strong", "good", "bad", "teach", "what if"),
+)
+_SAME = {"play": "pause", "lead": "pause", "confirm": "retry", "keep": "retry", "discard": "drop"}
+"""Play, or stand still; store this; let go of this."""
 
 
 def test_the_same_key_means_the_same_in_every_view() -> None:
-    """Apart from answers themselves, and from gamepads, which have few buttons. ← → are answers, or lead along time."""
+    """Buttons of gamepads too, apart from answers themselves, and from arrows: they are answers, or lead along time and episodes."""
     meanings: dict[str, set[str]] = {}
     for commands in (*(task.commands() for task in TASKS), play_view.COMMANDS):
         for command in commands:
             if not command.name.replace("_", " ").startswith(_ANSWERS):
                 for key in command.keys:
                     meanings.setdefault(key, set()).add(_SAME.get(command.name, command.name))
-    assert {key: found for key, found in meanings.items() if len(found) > 1 and "pad:" not in key} == {}
+    assert {key: found for key, found in meanings.items() if len(found) > 1} == {}
