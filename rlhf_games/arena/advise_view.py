@@ -34,6 +34,9 @@ COMMANDS = (
 _SHOWN = (("unsure", "can't tell"), ("lead", "what led here"), ("skip", "another"), ("undo", "undo"))
 _FAILED = (("retry", "try again"), ("drop", "give it up"))
 
+_BLIND = 0.995
+"""From here on uncertainty is shown as 100%."""
+
 
 class AdviseView(SessionView[AdviseSession]):
     """Shows an `AdviseSession`."""
@@ -172,10 +175,12 @@ class AdviseView(SessionView[AdviseSession]):
     def _who(self) -> str:
         still = self.session.current
         if still is None:
-            return ""
+            return self.learner_words
         if still.uncertainty is None:
             return "A learner asks."
-        return f"Policy {still.policy} is {still.uncertainty:.0%} unsure: 100% would be a blind choice."
+        if still.uncertainty >= _BLIND:
+            return f"Policy {still.policy} has no preference here: it would choose blindly."
+        return f"Policy {still.policy} is {still.uncertainty:.0%} unsure; 100% would be a blind choice."
 
 
 def _paint_heading(pen: Pen, words: str, aim: str) -> None:

@@ -295,8 +295,9 @@ class AskView(SessionView[AskSession]):
             parts.append(f"a newer policy is there: {key_for(self.commands, 'renew')} asks it")
         if session.overlay and session.salient is None and session.decision and session.policy and session.head.paused:
             parts.append("asking the reward model…")
-        if not parts and session.reel.phase == "ready":
-            parts += [end_words(session.reel, session.head.t), session.reel.words]
+        if session.reel.phase == "ready":
+            parts += [end_words(session.reel, session.head.t), *([] if parts else [session.reel.words])]
         if session.head.speed != 1.0:
             parts.append(f"speed ×{session.head.speed:g}")
-        return " · ".join(part for part in parts if part), theme.TEXT if session.notice else theme.MUTED
+        found = " · ".join(part for part in parts if part)
+        return found or self.learner_words, theme.TEXT if session.notice else theme.MUTED

@@ -32,6 +32,8 @@ Curve: TypeAlias = Literal["reward", "value"]
 Choosing: TypeAlias = Literal["", "what-if", "teach"]
 """Which question about an action waits for a key of the game."""
 
+_NOTICE_SECONDS = 2.5
+"""How long a notice is shown."""
 _EVALUATION = 0.5
 """How much a mark says."""
 
@@ -65,7 +67,8 @@ class AskSession(Browser):
         """The what-if on the screen."""
         self.forking = False
         """Whether one is being played."""
-        self.notice = ""
+        self._notice, self._notice_until = "", 0.0
+        self._clock = now
         self._dwelling = Dwelling(now, wall)
         self._looking = Looking(reel)
         self._trying: tuple[int, int, int] | None = None
@@ -137,6 +140,15 @@ class AskSession(Browser):
     def keys(self, keymap: Keymap) -> Chords:
         """The game's own keys and buttons, by chord."""
         return {} if self.reel.spec is None else seat_chords(0, self.reel.spec, keymap)
+
+    @property
+    def notice(self) -> str:
+        """What the person should know; for a moment."""
+        return self._notice if self._clock() < self._notice_until else ""
+
+    @notice.setter
+    def notice(self, words: str) -> None:
+        self._notice, self._notice_until = words, self._clock() + _NOTICE_SECONDS
 
     # What the person does
 

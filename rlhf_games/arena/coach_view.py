@@ -157,8 +157,9 @@ class CoachView(SessionView[CoachSession]):
         canvas.part("driver", Rect(driver), session.driver, self._paint_driver)
         below = Rect(panel.x, panel.y + driver[3] + gap, panel.w, panel.h - driver[3] - gap)
         canvas.part("panel", below, (session.policy, session.speed, session.action, session.acted), self._paint_panel)
-        words = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
-        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.AMBER, "center", pen.area.w))
+        told = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
+        words, colour = (told, theme.AMBER) if told else (self.learner_words, theme.MUTED)
+        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
         names = [("praise", "good"), ("scold", "bad"), ("strong_praise", "very good"), ("strong_scold", "very bad")]
         names += [("undo", "take back"), ("ask", "ask why"), ("pause", "pause"), ("restart", "anew")]
         names += [("slower", "slower"), ("faster", "faster")]
@@ -200,7 +201,7 @@ class CoachView(SessionView[CoachSession]):
         still_picture(pen, picture, dim=True)
         match session.phase:
             case "ready":
-                notice(pen, "Ready?", "Any key: the agent begins to play.")
+                notice(pen, "Ready?", f"Any key of the game, or {key_for(self.commands, 'pause')}: the agent begins.")
             case "paused":
                 notice(pen, "Paused", f"{key_for(self.commands, 'pause')} goes on.")
             case "over":

@@ -192,8 +192,8 @@ class PlayView(SessionView[PlaySession]):
         )
         canvas.part("panel", panel, str(state), self._paint_panel)
         leaving = "Esc once more keeps this episode and leaves." if self._leaving and session.phase == "over" else ""
-        words = session.problem or session.notice or leaving
-        colour = theme.AMBER
+        told = session.problem or session.notice or leaving
+        words, colour = (told, theme.AMBER) if told else (self.learner_words, theme.MUTED)
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
         hints = {"over": _OVER, "failed": _FAILED}.get(session.phase, _RUNNING)
         footer(canvas, areas.footer, self.commands, hints)

@@ -24,7 +24,7 @@ from rlhf_games.arena.tasks import TASKS
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.feedback.answers import Preference
-from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.store import QueryDraft, Store
 
 from .conftest import Films, Inline, Time, leave, press, pump
 
@@ -66,7 +66,7 @@ def test_escape_on_the_first_screen_asks(show: Show, clock: Time) -> None:
 
 
 def test_the_key_that_answers_the_question_writes_nothing(show: Show, clock: Time) -> None:
-    view = NameView("ann", lambda name: MenuView(name, "", list, Keymap()), Keymap())
+    view = NameView("ann", Keymap(), lambda name: [])
     app = show(view, clock)
     press(app, pygame.K_ESCAPE)
     assert app.asking is not None
@@ -74,8 +74,8 @@ def test_the_key_that_answers_the_question_writes_nothing(show: Show, clock: Tim
     assert app.asking is not None, "Shift alone is no answer"
     press(app, pygame.K_n, text="n")
     assert (app.asking, view.name) == (None, "ann")
-    press(app, pygame.K_a, text="a")
-    assert view.name == "anna"
+    press(app, pygame.K_b, text="b")
+    assert view.name == "b", "the first letter replaces what stood there"
 
 
 def test_the_second_gamepad_answers_too(show: Show, clock: Time) -> None:
@@ -205,15 +205,23 @@ def make_run(folder: Path, mode: str, **reward: float) -> RunDirectory:
 UNTRUSTED = {"reward_model/trusted": 0.0, "reward_model/skill": 0.021, "reward_model/skill_error": 0.034}
 
 
+def test_a_run_without_a_reward_model_says_nothing_of_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "async", learned=0.0, true=1.0)
+    with run.learning():
+        now = learner.read_learner(run.path, 3, {})
+    assert now == learner.Learner("learns", "the agent is learning")
+
+
 @pytest.mark.parametrize(
     ("mode", "true", "waiting", "metrics", "state", "words"),
     [
         ("wait", 0.0, 3, {"reward_model/trusted": 1.0}, "waits", "the agent waits for answers"),
         ("async", 0.0, 3, {"reward_model/trusted": 1.0}, "learns", "the agent is learning"),
         ("async", 0.0, 3, UNTRUSTED, "waits", "the agent waits for answers: its reward model is not trusted yet"),
-        ("async", 0.0, 0, UNTRUSTED, "learns", "beyond doubt (by 0.02 ± 0.03)"),
+        ("async", 0.0, 0, UNTRUSTED, "waits", "the agent does not train yet, and asks as it plays: its reward model is not trusted yet"),
+        ("async", 0.0, 0, UNTRUSTED, "waits", "beyond doubt (by 0.02 ± 0.03)"),
         ("async", 1.0, 3, UNTRUSTED, "learns", "the agent is learning; its reward model is not trusted yet"),
-        ("async", 0.0, 3, {}, "waits", "too few"),
+        ("async", 0.0, 3, {}, "waits", "its reward model has too few answers"),
     ],
 )
 def test_what_the_learner_does(
@@ -268,6 +276,25 @@ def test_nobody_waits_for_what_is_with_others(judging: Any, ask: Any, store: Sto
     title, words, idle = view._waiting_words()
     assert (title, idle) == ("No pair is waiting.", True)
     assert words.startswith("1 wait for other people")
+
+
+def test_what_waits_elsewhere_is_named(judging: Any, store: Store, clips: Any, clock: Time) -> None:
+    found = clips(8)
+    store.post_queries([QueryDraft("ranking", tuple(found[:3])), QueryDraft("ranking", tuple(found[3:6])), QueryDraft("rating", (found[6],))])
+    app, view = judging()
+    clock.now += 3.0
+    pump(app, 4)
+    assert view._waiting_words() == ("No pair is waiting.", "2 rankings wait: Rank answers them. 1 rating waits: Rate answers it.", True)
+
+
+def test_what_cannot_be_shown_is_not_said_to_wait_for_others(judging: Any, ask: Any, films: Films, clips: Any, clock: Time) -> None:
+    ask(1)
+    films.broken = set(clips(2))
+    app, view = judging()
+    clock.now += 3.0
+    pump(app, 4)
+    assert view._waiting_words() == ("No pair is waiting.", "1 cannot be shown: the line below says why.", True)
+    assert "cannot be shown: does not reproduce" in view._status()[0]
 
 
 # The desk
