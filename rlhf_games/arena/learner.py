@@ -37,14 +37,16 @@ def read_learner(folder: Path, waiting: int, metrics: Mapping[str, Any]) -> Lear
         config = parse_json((folder / "config.json").read_bytes())
         state = status["state"]
         mode, weights = config["feedback"]["mode"], config["reward"]
-        paid = any(weights.get(name) for name in _OTHER_PAY)
+        paid, taught = any(weights.get(name) for name in _OTHER_PAY), bool(weights["learned"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if state == "finished":
         return Learner("finished", "the run is over")
     if state != "running" or not _held(folder / "learner.lock"):
         return Learner("away", f"nothing learns here now: rlhf-games resume {folder} goes on")
-    doubt = _doubt(metrics)
+    doubt = _doubt(metrics) if taught else ""
+    if doubt and not paid and not waiting:
+        return Learner("waits", f"the agent does not train yet, and asks as it plays: {doubt}")
     if waiting and (mode == "wait" or (doubt and not paid)):
         return Learner("waits", f"the agent waits for answers{f': {doubt}' if doubt else ''}")
     return Learner("learns", f"the agent is learning{f'; {doubt}' if doubt else ''}")
@@ -56,7 +58,7 @@ def _doubt(metrics: Mapping[str, Any]) -> str:
         return ""
     gain, error = (metrics.get(f"reward_model/{name}") for name in ("skill", "skill_error"))
     if "reward_model/trusted" not in metrics:
-        return "its reward model has too few of them to be tried on"
+        return "its reward model has too few answers to be tried on"
     numbers = ""
     if isinstance(gain, float) and isinstance(error, float) and math.isfinite(gain) and math.isfinite(error):
         numbers = f" (by {gain:.2f} ± {error:.2f})"
