@@ -106,11 +106,11 @@ class _Display:
         if not self._bars.console.is_terminal:  # no bars there
             self.says(f"    {text}")
 
-    def says(self, title: str, text: str = "") -> None:
-        """A line above the bars; a title that is followed by text is bold."""
+    def says(self, text: str, more: str = "") -> None:
+        """A line above the bars; text that more follows is bold."""
         from rich.text import Text
 
-        self._bars.console.print(Text.assemble((literal(title), "bold" if text else ""), literal(text)), highlight=False)
+        self._bars.console.print(Text.assemble((literal(text), "bold" if more else ""), literal(more)), highlight=False)
 
 
 @contextmanager
