@@ -87,10 +87,10 @@ def _skill(answers: Sequence[Fitted], data: AnswerDataset, zero: Zero, noise: fl
     """What the reward that is paid foretells of answers that the model never saw."""
     kinds = []
     for kind in answers:
-        unseen, units, episodes = data.evidence(kind.kind)
+        unseen, units = data.evidence(kind.kind)
         found = (paid_log_prob(kind, zero.offset, noise), constant_log_prob(kind, noise))
         paid, constant = (np.asarray(log_prob)[:, : len(units)] for log_prob in found)
-        kinds.append(Predicted(kind.kind, paid, constant, unseen, np.asarray(kind.rows.label)[: len(units)], units, episodes))
+        kinds.append(Predicted(kind.kind, paid, constant, unseen, np.asarray(kind.rows.label)[: len(units)], units))
     return skill(kinds, noise)
 
 

@@ -97,8 +97,8 @@ class AnswerDataset:
         rows = self._rows_of(kind)
         return tuple(self._labels[i] for i in rows), self.holdout[rows]
 
-    def evidence(self, kind: str) -> tuple[NDArray[np.bool_], list[Hashable], list[frozenset[Hashable]]]:
-        """Of the rows of a kind: ``[M, n]`` which members saw none of their steps, and of each row what it is counted as and its episodes.
+    def evidence(self, kind: str) -> tuple[NDArray[np.bool_], list[Hashable]]:
+        """Of the rows of a kind: ``[M, n]`` which members saw none of their steps, and what each row is counted as.
 
         See `rlhf_games.reward.skill.Predicted`.
         """
@@ -107,10 +107,7 @@ class AnswerDataset:
         nothing = np.zeros(self._members, bool)
         seen = np.array([trained.get(observation, nothing) for observation in observations], bool).reshape(len(rows), self._members).T
         used = np.array([self._places[i].side != Side.NEITHER for i in rows], bool)
-        shown = [
-            frozenset(self._episode_of(segment.replay_id) for clip in self._labels[i].clips for segment in clip.segments) for i in rows
-        ]
-        return ~seen & used, observations, shown
+        return ~seen & used, observations
 
     def _trained(self) -> dict[Hashable, NDArray[np.bool_]]:
         """By observation: ``[M]`` which members were trained on any of its labels, of any kind."""

@@ -23,9 +23,9 @@ from rlhf_games.reward.rows import STARS
 
 TESTABLE = ("preference", "ranking", "rating", "evaluation")
 """Kinds of answers that can prove a model wrong. Of a takeover or a demonstration it is known beforehand that the person is right."""
-_CAUTION = 2
-"""Answers at least as large as the largest are added to the error: of fewer than six answers, all foretold, chance can be the cause
-(2⁻⁵ = 3 %), and ``k / √(k + 2)`` reaches 2 with the sixth."""
+_CAUTION = 1
+"""So many answers as large as the largest are added to the error: of ``k`` answers, all foretold, chance is the cause with probability
+``2⁻ᵏ``, and ``k / √(k + 1)`` reaches 2 with the fifth (3 %; two standard errors are 2 %)."""
 
 
 class Skill(NamedTuple):
@@ -57,8 +57,6 @@ class Predicted(NamedTuple):
     """``[n, ...]`` the answers, as `rlhf_games.reward.rows.Rows.label` has them."""
     units: Sequence[Hashable]
     """``[n]``: answers of one unit are one observation."""
-    episodes: Sequence[frozenset[Hashable]]
-    """``[n]`` the episodes whose clips an answer is about."""
 
 
 def skill(kinds: Sequence[Predicted], noise: float) -> Skill:
@@ -68,8 +66,7 @@ def skill(kinds: Sequence[Predicted], noise: float) -> Skill:
     out. With few answers, most of them ties, the hold-out alone says too little.
 
     The error supposes that nothing is known: gains have mean 0, so it is made of their squares about 0, and equal gains do not make it
-    vanish. Gains of one unit are added up first. Questions about the same episodes may be foretold or missed together, so products of
-    their deviations from the mean are added too (cluster-robust; Cameron & Miller 2015, section VI), where they enlarge the error.
+    vanish. Gains of one unit are added up first (cluster-robust; Cameron & Miller 2015, section II).
 
     Args:
       kinds: of answers; those that are not `TESTABLE` are left out.
@@ -80,8 +77,7 @@ def skill(kinds: Sequence[Predicted], noise: float) -> Skill:
     if len(gain) == 0:
         return Skill(0.0, 0.0, 0)
     units = [unit for part in found for unit in part.units]
-    episodes = [each for part in found for each in part.episodes]
-    return Skill(float(np.mean(gain)), _error(gain, units, episodes), len(gain))
+    return Skill(float(np.mean(gain)), _error(gain, units), len(gain))
 
 
 class _Observed(NamedTuple):
@@ -89,7 +85,6 @@ class _Observed(NamedTuple):
 
     gain: NDArray[np.float64]
     units: list[Hashable]
-    episodes: list[frozenset[Hashable]]
 
 
 def _observed(kind: Predicted, noise: float) -> _Observed:
@@ -98,7 +93,7 @@ def _observed(kind: Predicted, noise: float) -> _Observed:
     frequencies = guess(kind.kind, kind.label, noise)[known]
     better = constant if constant.sum() > frequencies.sum() else frequencies
     places = np.flatnonzero(known).tolist()
-    return _Observed(model - better, [(kind.kind, kind.units[i]) for i in places], [kind.episodes[i] for i in places])
+    return _Observed(model - better, [kind.units[i] for i in places])
 
 
 def _out_of_bag(log_prob: NDArray[Any], unseen: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -107,29 +102,13 @@ def _out_of_bag(log_prob: NDArray[Any], unseen: NDArray[np.bool_]) -> NDArray[np
     return np.log(np.where(unseen.any(axis=0), probability / np.maximum(unseen.sum(axis=0), 1), 1.0))
 
 
-def _error(gain: NDArray[np.float64], units: Sequence[Hashable], episodes: Sequence[frozenset[Hashable]]) -> float:
+def _error(gain: NDArray[np.float64], units: Sequence[Hashable]) -> float:
     """Standard error of the mean of ``gain`` ``[n]``, n ≥ 1, as `skill` explains."""
     sums: dict[Hashable, float] = {}
-    shown: dict[Hashable, set[Hashable]] = {}
-    for value, unit, about in zip(gain.tolist(), units, episodes, strict=True):
+    for value, unit in zip(gain.tolist(), units, strict=True):
         sums[unit] = sums.get(unit, 0.0) + value
-        shown.setdefault(unit, set()).update(about)
-    total = np.array(list(sums.values()))
-    variance = float(np.square(total).sum() + _CAUTION * np.square(total).max())
-    return math.sqrt(variance + max(0.0, _products(sums, shown))) / len(gain)
-
-
-def _products(sums: dict[Hashable, float], shown: dict[Hashable, set[Hashable]]) -> float:
-    """The sum, over pairs of units with an episode in common, of the products of their deviations from the mean."""
-    mean = sum(sums.values()) / len(sums)
-    first: dict[Hashable, float] = {}
-    second: dict[Hashable, float] = {}
-    for unit, about in shown.items():
-        deviation = sums[unit] - mean
-        for episode in about:
-            first[episode] = first.get(episode, 0.0) + deviation
-            second[episode] = second.get(episode, 0.0) + deviation**2
-    return sum(first[episode] ** 2 - second[episode] for episode in first)
+    squares = np.square(list(sums.values()))
+    return math.sqrt(float(squares.sum() + _CAUTION * squares.max())) / len(gain)
 
 
 def guess(kind: str, label: NDArray[Any], noise: float) -> NDArray[np.float64]:
