@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +64,24 @@ def test_toml() -> None:
     for text, says in (("a = " + "[" * 100_000, "nested"), ("a = " + "[" * 70 + "]" * 70, "nested"), (b"\xff", "decode"), ("a =", "value")):
         with pytest.raises(ValueError, match=f"(?i){says}"):
             parse_toml(text)
+
+
+ALLOWED = {
+    "rlhf_games/core/parse.py": "the parsers themselves",
+    "rlhf_games/cli/bench/peers/sb3_ppo.py": "what the bench tells its own child process, which imports nothing of ours",
+    "rlhf_games/cli/bench/peers/rejax_ppo.py": "the same",
+    "rlhf_games/cli/bench/peer.py": "what that process answers, through a pipe",
+    "rlhf_games/replay/replay.py": "of values that it has just written itself",
+    "rlhf_games/testing/game_contract.py": "the same",
+    "rlhf_games/testing/probes.py": "the same",
+    **{f"games/{family}/game.py": "the cards beside it, a part of the program" for family in ("atari", "board", "minatar", "pettingzoo")},
+}
+"""Where the standard library's own parsers may be called, and on what."""
+
+
+def test_files_are_read_by_these_parsers_alone() -> None:
+    """Others end in a RecursionError, take NaN, or stumble over a byte order mark."""
+    root = Path(__file__).resolve().parents[1]
+    files = [path for folder in ("rlhf_games", "games", "agents") for path in (root / folder).rglob("*.py")]
+    others = re.compile(r"\bjson\.loads?\b|\btomllib\b|\bfrom json import\b|\bJSONDecoder\b")
+    assert {str(path.relative_to(root)) for path in files if others.search(path.read_text(encoding="utf-8"))} == set(ALLOWED)

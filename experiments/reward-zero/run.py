@@ -3,7 +3,8 @@
 Usage: python experiments/reward-zero/run.py RESULTS.jsonl [--games cartpole ...] [--seeds 0 5 9] [--ends visible hidden]
                                              [--arms answers true]
 
-Appends one JSON line per run and leaves out runs that the file already holds, so it can be stopped and started again.
+Appends one JSON line per run and leaves out runs that the file already holds, so it can be stopped and started again. ``--table``
+runs nothing and prints what the file holds.
 """
 
 from __future__ import annotations
@@ -59,6 +60,23 @@ def one(bench: Bench, e: Experiment) -> dict[str, Any]:
     return {"untrained": float(untrained), "trained": float(trained), "seconds": round(time.monotonic() - began, 1), **known}
 
 
+def table(lines: list[dict[str, Any]]) -> str:
+    """Scores by game, ends and arm, seed by seed, and the last measures of the reward model (means over seeds)."""
+    rows = ["| game | ends | arm | seeds | untrained | score | zero open | Spearman over episodes |", "|---|---|---|---|---|---|---|---|"]
+    for key in dict.fromkeys((line["game"], line["ends"], line["arm"]) for line in lines):
+        runs = [line for line in lines if (line["game"], line["ends"], line["arm"]) == key]
+        known = [_mean(runs, f"reward_model/{name}") for name in ("zero_open", "episode_spearman")]
+        scores = ", ".join(f"{run['trained']:.1f}" for run in runs)
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        rows.append(f"| {' | '.join(key)} | {seeds} | {_mean(runs, 'untrained')} | {scores} | {' | '.join(known)} |")
+    return "\n".join(rows)
+
+
+def _mean(runs: list[dict[str, Any]], name: str) -> str:
+    values = [run[name] for run in runs if name in run]
+    return f"{sum(values) / len(values):.2f}" if values else ""
+
+
 def main() -> None:
     """Runs what is missing in the results file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +85,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 5, 9])
     parser.add_argument("--ends", nargs="+", choices=("visible", "hidden"), default=["visible", "hidden"])
     parser.add_argument("--arms", nargs="+", choices=("answers", "true"), default=["answers", "true"])
+    parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
+    if args.table:
+        print(table([json.loads(line) for line in args.results.read_text(encoding="utf-8").splitlines()]))
+        return
     workspace.set_workspace(LAB)
     lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.exists() else []
     done = {tuple(json.loads(line)[key] for key in ("game", "ends", "seed", "arm")) for line in lines}

@@ -25,14 +25,17 @@ from rlhf_games.core.spaces import Discrete
 COMMANDS = (
     Command("digit", DIGITS, "I would do the action of that number"),
     Command("unsure", ("up", "u", "pad:y"), "can't tell"),
-    Command("lead", ("l", "pad:x"), "see what led here"),
-    Command("skip", ("k", "pad:start"), "another question"),
+    Command("lead", ("l", "pad:a"), "see what led here"),
+    Command("skip", ("k", "shift+pad:a"), "another question"),
     Command("undo", ("backspace", "pad:b"), "take the last answer back"),
-    Command("retry", ("return",), "store a failed answer again"),
-    Command("drop", ("delete",), "give a failed answer up"),
+    Command("retry", ("return", "shift+pad:y"), "store a failed answer again"),
+    Command("drop", ("delete", "shift+pad:b"), "give a failed answer up"),
 )
 _SHOWN = (("unsure", "can't tell"), ("lead", "what led here"), ("skip", "another"), ("undo", "undo"))
 _FAILED = (("retry", "try again"), ("drop", "give it up"))
+
+_BLIND = 0.995
+"""From here on uncertainty is shown as 100%."""
 
 
 class AdviseView(SessionView[AdviseSession]):
@@ -74,18 +77,31 @@ class AdviseView(SessionView[AdviseSession]):
         current = self.session.current
         return {} if current is None else seat_chords(0, current.tape.spec, self._keymap)
 
+    @property
+    def unsaved(self) -> str:
+        """What was said and is not stored."""
+        return self.session.remarks.unsaved
+
+    @property
+    def saving(self) -> bool:
+        """While something is on its way."""
+        return self.session.remarks.busy
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
         """A key of the game, or a command."""
-        if command == "digit":
-            self.session.answer(DIGITS.index(press.among(DIGITS) or press.text))
-        elif command is not None:
-            return self.click(command)
-        else:
-            action = self._pick.press(press, self._chords())
+        chords = self._chords()
+        if self._pick.meant(press, chords):
+            action = self._pick.press(press, chords)
             if action is not None:
                 self.session.answer(action)
+        elif command == "digit":  # a key of a person's own, or one that only writes a digit
+            digit = press.among(DIGITS) or press.text
+            if digit in DIGITS:
+                self.session.answer(DIGITS.index(digit))
+        elif command is not None:
+            return self.click(command)
         return None
 
     def click(self, command: str) -> Next:
@@ -159,10 +175,12 @@ class AdviseView(SessionView[AdviseSession]):
     def _who(self) -> str:
         still = self.session.current
         if still is None:
-            return ""
+            return self.learner_words
         if still.uncertainty is None:
             return "A learner asks."
-        return f"Policy {still.policy} is {still.uncertainty:.0%} unsure: 100% would be a blind choice."
+        if still.uncertainty >= _BLIND:
+            return f"Policy {still.policy} has no preference here: it would choose blindly."
+        return f"Policy {still.policy} is {still.uncertainty:.0%} unsure; 100% would be a blind choice."
 
 
 def _paint_heading(pen: Pen, words: str, aim: str) -> None:

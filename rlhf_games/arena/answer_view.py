@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +20,9 @@ from rlhf_games.arena.pen import Pen, fit
 from rlhf_games.arena.playback import next_speed
 from rlhf_games.arena.reel_view import TURNS, paint_picture, paint_waiting
 from rlhf_games.arena.session_view import SessionView
+from rlhf_games.arena.tasks import TASKS
 from rlhf_games.arena.view import Next
+from rlhf_games.arena.waiting import KINDS
 
 if TYPE_CHECKING:
     from rlhf_games.arena.answering import AnswerSession
@@ -38,8 +40,8 @@ SHARED = (
     Command("bars", ("b",), "bars under the clips"),
     Command("score", ("h",), "hide the game's score, or show it"),
     Command("truth", ("o",), "the agent's score, or not"),
-    Command("retry", ("return", "pad:start"), "store a failed answer again"),
-    Command("drop", ("delete", "pad:y"), "give a failed answer up"),
+    Command("retry", ("return", "shift+pad:y"), "store a failed answer again"),
+    Command("drop", ("delete", "shift+pad:b"), "give a failed answer up"),
 )
 """What every such view can be told besides its answers."""
 _THANKS = "All done, thank you."
@@ -95,11 +97,16 @@ class AnswerView(SessionView[Session], Generic[Session]):
 
     @property
     def unsaved(self) -> str:
-        """An answer whose storing failed."""
+        """An answer whose storing failed, or is not done."""
         session = self.session
-        if session.phase != "failed" or session.chosen is None:
+        if session.phase not in ("failed", "saving") or session.chosen is None:
             return ""
-        return f"Your answer “{self.say(session.chosen)}” is not stored, and would be lost."
+        return f"Your answer “{self.say(session.chosen)}” is not stored{'' if session.phase == 'failed' else ' yet'}, and would be lost."
+
+    @property
+    def saving(self) -> bool:
+        """While an answer is on its way."""
+        return self.session.phase in ("saving", "undoing")
 
     # For subclasses
 
@@ -208,26 +215,31 @@ class AnswerView(SessionView[Session], Generic[Session]):
             return "Opening the store…", "", False
         if session.waiting and not session.none_for_me:
             return f"Fetching the next {self.words.one}…", "", False
-        return self._nothing_words(session.progress, session.waiting or 0)
+        return self._nothing_words(session.progress, max(0, (session.waiting or 0) - session.broken))
 
     def _nothing_words(self, progress: Progress, others: int) -> tuple[str, str, bool]:
         """What is said to somebody for whom no question is left; ``others``: those that wait for other people."""
-        nothing, mine = f"No {self.words.one} is waiting.", f"{self.session.given} of them now by you"
+        session, nothing = self.session, f"No {self.words.one} is waiting."
+        mine = f", {session.given} of them now by you" if session.given else ""
+        if session.broken and not others:
+            return nothing, f"{session.broken} cannot be shown: the line below says why.", True
         if others:
             return nothing, f"{others} wait for other people: they hold them, or you could not tell. What comes back appears here.", True
         learner = None if self.headway is None else self.headway.learner
         if learner is not None and learner.state == "finished":
-            return _THANKS, f"The run is over. It has {progress.answered} answers, {mine}.", True
+            return _THANKS, f"The run is over. It has {progress.answered} answers{mine}.", True
         if self.headway is not None and self.headway.budget is not None and progress.answered >= self.headway.budget:
             return (
                 _THANKS,
-                f"All {progress.answered} answers that the run wanted are given, {mine}. Watch shows what the agent makes of them.",
+                f"All {progress.answered} answers that the run wanted are given{mine}. Watch shows what the agent makes of them.",
                 True,
             )
+        if session.elsewhere:
+            return nothing, _elsewhere_words(session.elsewhere), True
         if learner is not None and learner.state == "away":
             return nothing, f"{learner.words[:1].upper()}{learner.words[1:]}.", True
         if learner is None and progress.answered:
-            return _THANKS, f"Every question of this store is answered, {mine}. Where somebody asks more, they appear here.", True
+            return _THANKS, f"Every question of this store is answered{mine}. Where somebody asks more, they appear here.", True
         return nothing, "New ones appear here as soon as the learner asks. You can stay, or leave with Esc.", False
 
     def _status(self) -> tuple[str, theme.Colour]:
@@ -286,6 +298,15 @@ class AnswerView(SessionView[Session], Generic[Session]):
         """Whose eyes the clip is seen with, where there are several; else empty."""
         assert self.session.current is not None
         return f" · seat {self.session.current.query.shown[place].seat}" if self.film(place).players > 1 else ""
+
+
+def _elsewhere_words(waiting: Mapping[str, int]) -> str:
+    """Which questions of other kinds wait, and what they are answered in."""
+    parts = []
+    for kind, count in waiting.items():
+        title = next(task.title for task in TASKS if kind in task.kinds)
+        parts.append(f"{count} {KINDS[kind][count != 1]} wait{'s' if count == 1 else ''}: {title} answers {'it' if count == 1 else 'them'}.")
+    return " ".join(parts)
 
 
 def _cover(picture: NDArray[np.uint8], places: Sequence[tuple[int, int, int, int]]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
@@ -118,7 +118,7 @@ class AnswerSession(Generic[Value]):
 
         if not self.answerable or self.current is None:
             return False
-        if self._looked < self._least_seconds:
+        if not self.looked_enough:
             self._too_early, self.notice = True, f"Look a little longer: an answer counts after {self._least_seconds:g} s."
             return False
         answered_at = max(self._wall(), self._shown_at)  # the computer's clock may be set back meanwhile
@@ -127,6 +127,21 @@ class AnswerSession(Generic[Value]):
         self.notice = ""
         self._post()
         return True
+
+    @property
+    def looked_enough(self) -> bool:
+        """Whether the question on the screen was looked at for as long as an answer needs."""
+        return self._looked >= self._least_seconds
+
+    @property
+    def broken(self) -> int:
+        """Questions that are held back, as they cannot be shown."""
+        return len(self._broken)
+
+    @property
+    def elsewhere(self) -> Mapping[str, int]:
+        """Questions of other kinds that somebody should still answer, by kind; looked up where none of this kind waits."""
+        return self._outlook.elsewhere
 
     @property
     def answerable(self) -> bool:
@@ -195,7 +210,7 @@ class AnswerSession(Generic[Value]):
         now = self._now()
         passed, self._ticked = now - self._ticked, now
         self._looked += passed if self.watched and self.phase == "showing" else 0.0
-        if self._too_early and self._looked >= self._least_seconds:
+        if self._too_early and self.looked_enough:
             self._too_early, self.notice = False, ""
 
     @property

@@ -37,6 +37,8 @@ _DRAG_PIXELS = 8
 _BACK = ("escape", "pad:back")
 _HELP = ("f1", "pad:guide")
 _FULL_SCREEN = "f11"
+_MODIFIERS = frozenset({"shift", "caps lock", "alt gr"} | {f"{side} {name}" for side in ("left", "right") for name in ("ctrl", "alt", "meta")})
+"""Alone they answer nothing: a key that is typed with them comes after them."""
 
 
 class App:
@@ -56,6 +58,8 @@ class App:
         """How large the window was before it filled the screen; None: it does not."""
         self._behind: list[View] = []
         self._leaving: list[Thread] = []
+        self._gave_up = False
+        """Whether somebody has left something behind that was not stored."""
         self._now = now
         self._inputs = Translator()
         self._title = ""
@@ -128,7 +132,7 @@ class App:
 
     def _react(self, view: View, entry: Input) -> Next:
         if isinstance(entry, Press):
-            self._pressed = None if not entry.down else self if self.helping else view
+            self._pressed = None if not entry.down else self if self.helping or self.asking is not None else view
             return self._press(view, entry)
         if isinstance(entry, Text):
             self._write(view, entry)
@@ -150,9 +154,13 @@ class App:
     def _leave(self, way: Literal["back", "quit"]) -> None:
         """Back to what lies behind, or away; asks where something would be lost, and before the window closes for a key. Once."""
         assert self.view is not None
-        behind = self._behind
-        asked = question(way, [self.view, *behind] if way == "quit" else [self.view], behind)
-        if asked is None or self.asking is not None:
+        behind, asked = self._behind, None
+        if self.asking is None:
+            going = any(thread.is_alive() for thread in self._leaving)
+            asked = question(way, [self.view, *behind] if way == "quit" else [self.view], behind, _still_known(going, self._gave_up))
+        elif self.asking.lost:
+            self._gave_up = True
+        if asked is None:
             self.asking = None
             self.close() if way == "quit" else self._go("back")
             return
@@ -189,7 +197,8 @@ class App:
             self._fill_screen()
             return None
         if self.asking is not None:
-            self._answer(view, press.key in self.asking.keys)
+            if press.key not in _MODIFIERS:
+                self._answer(view, bool(press.among(self.asking.keys)))
             return None
         if self.helping:
             self._help(view, False)
@@ -264,14 +273,25 @@ class App:
             self._leaving.append(Thread(target=self.view.close, name="leaving"))  # may wait for the disk: the window must not
             self._leaving[-1].start()
             self.view = self._behind.pop() if self._behind else None
+            if self.asking is not None and self.asking.way == "back":
+                self.asking = None  # what it was about has gone by itself
             if self.view is not None:
-                self.view.focus(True)
+                self.view.focus(self.asking is None and not self.helping)
         else:
             assert not isinstance(to, str)
             self._behind.append(self.view)
             self.view = to
+            if self.asking is not None or self.helping:
+                self.view.focus(False)  # it opens beneath them: nobody sees it
         self._grabbed = None
         self.canvas.clear()
+
+
+def _still_known(going: bool, gave_up: bool) -> str:
+    """What is known, before the window closes, of all that was said in it; ``going``: something may still be on its way."""
+    if going:
+        return "What was said is still being stored: the program ends when that is done."
+    return "What was not stored is lost." if gave_up else "What you said is stored."
 
 
 @contextmanager

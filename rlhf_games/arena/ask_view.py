@@ -31,8 +31,8 @@ COMMANDS = (
     Command("forward1", ("right", "pad:dpright"), "one decision on"),
     Command("back10", ("shift+left", "shift+pad:dpleft"), "ten decisions back"),
     Command("forward10", ("shift+right", "shift+pad:dpright"), "ten decisions on"),
-    Command("older", ("page down", "pad:dpdown"), "the next older episode"),
-    Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
+    Command("older", ("down", "pad:dpdown"), "the next older episode"),
+    Command("newer", ("up", "pad:dpup"), "the next newer episode"),
     Command("newest", ("home",), "the latest episode"),
     Command("fresh", ("g",), "the newest policy plays a new game"),
     Command("play", ("space", "p", "pad:a"), "play, stand still"),
@@ -44,14 +44,14 @@ COMMANDS = (
     Command("good", ("+", "=", "[+]"), "this decision is good"),
     Command("bad", ("-", "[-]"), "this decision is bad"),
     Command("undo", ("backspace", "pad:b"), "take the last mark or lesson back"),
-    Command("overlay", ("s", "pad:start"), "what the reward model looks at"),
+    Command("overlay", ("s", "shift+pad:x"), "what the reward model looks at"),
     Command("curve", ("v",), "along time: reward or value"),
     Command("truth", ("o",), "the game's own points, or not"),
     Command("seat", ("e",), "another seat"),
     Command("renew", ("n",), "ask the newest policy"),
     Command("agent_asks", ("q",), "let the agent ask you"),
-    Command("retry", ("return",), "store what failed again; go on"),
-    Command("drop", ("delete",), "give what failed up"),
+    Command("retry", ("return", "shift+pad:y"), "store what failed again; go on"),
+    Command("drop", ("delete", "shift+pad:b"), "give what failed up"),
 )
 _SHOWN = (("back1", "back"), ("forward1", "on"), ("what_if", "what if?"), ("teach", "teach"), ("good", "good"), ("bad", "bad"))
 _SHOWN_TOO = (("undo", "undo"), ("overlay", "look"), ("agent_asks", "agent asks"))
@@ -100,19 +100,29 @@ class AskView(SessionView[AskSession]):
             return ()
         return game_commands(spec, self.session.keys(self._keymap), "the action meant")
 
+    @property
+    def unsaved(self) -> str:
+        """What was said and is not stored."""
+        return self.session.remarks.unsaved
+
+    @property
+    def saving(self) -> bool:
+        """While something is on its way."""
+        return self.session.remarks.busy
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
         """A key of the game while an action is asked for, or a command."""
-        session = self.session
-        if command == "digit":
+        session, keys = self.session, self.session.keys(self._keymap)
+        if session.choosing and self._pick.meant(press, keys):
+            action = self._pick.press(press, keys)
+            if action is not None:
+                session.pick(action)
+        elif command == "digit":
             session.pick(DIGITS.index(press.among(DIGITS) or press.text))
         elif command is not None:
             return self.click(command)
-        elif session.choosing:
-            action = self._pick.press(press, session.keys(self._keymap))
-            if action is not None:
-                session.pick(action)
         return None
 
     def click(self, command: str) -> Next:
@@ -285,8 +295,9 @@ class AskView(SessionView[AskSession]):
             parts.append(f"a newer policy is there: {key_for(self.commands, 'renew')} asks it")
         if session.overlay and session.salient is None and session.decision and session.policy and session.head.paused:
             parts.append("asking the reward model…")
-        if not parts and session.reel.phase == "ready":
-            parts += [end_words(session.reel, session.head.t), session.reel.words]
+        if session.reel.phase == "ready":
+            parts += [end_words(session.reel, session.head.t), *([] if parts else [session.reel.words])]
         if session.head.speed != 1.0:
             parts.append(f"speed ×{session.head.speed:g}")
-        return " · ".join(part for part in parts if part), theme.TEXT if session.notice else theme.MUTED
+        found = " · ".join(part for part in parts if part)
+        return found or self.learner_words, theme.TEXT if session.notice else theme.MUTED

@@ -26,11 +26,14 @@ from rlhf_games.arena.remarks import Remarks
 from rlhf_games.arena.saliency import Saliency
 from rlhf_games.core.spaces import Discrete
 from rlhf_games.feedback.answers import Advice, Aspect, Evaluation
+from rlhf_games.feedback.credit import SLOWEST
 
 Curve: TypeAlias = Literal["reward", "value"]
 Choosing: TypeAlias = Literal["", "what-if", "teach"]
 """Which question about an action waits for a key of the game."""
 
+_NOTICE_SECONDS = 2.5
+"""How long a notice is shown."""
 _EVALUATION = 0.5
 """How much a mark says."""
 
@@ -64,7 +67,8 @@ class AskSession(Browser):
         """The what-if on the screen."""
         self.forking = False
         """Whether one is being played."""
-        self.notice = ""
+        self._notice, self._notice_until = "", 0.0
+        self._clock = now
         self._dwelling = Dwelling(now, wall)
         self._looking = Looking(reel)
         self._trying: tuple[int, int, int] | None = None
@@ -79,9 +83,12 @@ class AskSession(Browser):
     @property
     def seat(self) -> int:
         """Whose decision it is: in a turn-based game the one who moves, else the one chosen."""
+        return self._seat_at(self.t)
+
+    def _seat_at(self, t: int) -> int:
         spec = self.reel.spec
         if spec is not None and spec.turn_based and self.reel.phase == "ready":
-            return int(np.argmax(self.reel.tape.acting(self.t)))
+            return int(np.argmax(self.reel.tape.acting(t)))
         return super().seat
 
     @property
@@ -133,6 +140,15 @@ class AskSession(Browser):
     def keys(self, keymap: Keymap) -> Chords:
         """The game's own keys and buttons, by chord."""
         return {} if self.reel.spec is None else seat_chords(0, self.reel.spec, keymap)
+
+    @property
+    def notice(self) -> str:
+        """What the person should know; for a moment."""
+        return self._notice if self._clock() < self._notice_until else ""
+
+    @notice.setter
+    def notice(self, words: str) -> None:
+        self._notice, self._notice_until = words, self._clock() + _NOTICE_SECONDS
 
     # What the person does
 
@@ -224,12 +240,24 @@ class AskSession(Browser):
             self.notice = f"Taught: “{self._meaning(action)}” at decision {self.t}."
 
     def mark(self, good: bool) -> None:
-        """What was done here is good, or bad; while the episode plays: what was seen just now."""
-        if self.decision:
-            speed = 0.0 if self.head.paused else self.head.speed
-            self._tell(Evaluation(_EVALUATION if good else -_EVALUATION, self.seat, speed))
-            what = "Decision" if self.head.paused else "What was seen before decision"
-            self.notice = f"{what} {self.t} is marked {'good' if good else 'bad'}."
+        """What was done here is good, or bad; while the episode plays: what was seen just now.
+
+        Standing still, the state of decision ``t`` is on the screen. While the episode plays, position ``t`` shows what came of decision
+        ``t - 1``; after the last one, marks count as long as somebody can mean what they saw.
+        """
+        if self.reel.phase != "ready":
+            return
+        live, ended = not self.head.paused, self.t >= self.reel.tape.length
+        step = self.t - 1 if live else self.t
+        if step < 0 or (ended and (not live or self.head.rested >= SLOWEST)):
+            self.notice = "There is nothing to mark here: go to a decision, and mark that one."
+            return
+        seat = self._seat_at(step)
+        since_end = self.head.rested if live and ended else None
+        value = Evaluation(_EVALUATION if good else -_EVALUATION, seat, self.head.speed if live else 0.0, since_end)
+        self.remarks.say(value, self.reel.replay_id, step, self._dwelling.since)
+        what = "What was seen up to decision" if live else "Decision"
+        self.notice = f"{what} {step} is marked {'good' if good else 'bad'}."
 
     def undo(self) -> None:
         """Takes back the newest mark or lesson of this session, and goes to where it was."""
@@ -277,7 +305,7 @@ class AskSession(Browser):
             return False
         return self.decision
 
-    def _tell(self, value: Advice | Evaluation) -> None:
+    def _tell(self, value: Advice) -> None:
         """Says something about the decision that is looked at."""
         self.remarks.say(value, self.reel.replay_id, self.t, self._dwelling.since)
 

@@ -64,6 +64,20 @@ class CoachLog:
         """Marks of this session that are durable and stand."""
         return sum(mark.state == "stored" for mark in self.marks)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the disk."""
+        return self._outbox.busy
+
+    @property
+    def unsaved(self) -> str:
+        """What is not on the disk, in a sentence; empty where all is."""
+        open_marks = [words(mark.value) for mark in self.marks if mark.state in ("sending", "failed")]
+        if not open_marks and not self._outbox.failed:
+            return ""
+        what = f"Not stored: {', '.join(open_marks)}." if open_marks else "The episode is not stored as far as it was played."
+        return f"{what} {self.problem}".strip()
+
     def say(self, mark: Mark, replay: Future[Replay], instead: Future[Replay | None] | None = None) -> None:
         """Stores a mark with its episode; ``instead``: what the agent would have done, for a takeover."""
         self.marks.append(mark)

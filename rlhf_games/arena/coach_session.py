@@ -117,7 +117,8 @@ class CoachSession:
             return False
         if key:
             self.hands.log.note(key, True)
-        speed = 0.0 if self.phase == "paused" else self.speed
+        still = self.phase == "paused" or self._my_move or self.late
+        speed = 0.0 if still else self.speed
         since_end = max(0.0, self._now() - self._over_from) if self.phase == "over" else None
         self._tell(self.decisions - 1, Evaluation(value, SEAT, speed, since_end), self._shown_at)
         return True
@@ -151,6 +152,12 @@ class CoachSession:
         self._away = True
         if self.phase == "playing":
             self._stop("paused")
+
+    def let_rest(self) -> None:
+        """Stops, and ends a takeover, so that it is stored."""
+        self.lose_focus()
+        if self.grip is not None:
+            self._let_go()
 
     def stand_still(self) -> Future[Replay] | None:
         """Stops, so that the last decision can be asked about: the episode so far, once it is stored; None: no decision yet."""
@@ -186,9 +193,11 @@ class CoachSession:
 
     def tick(self) -> None:
         """Takes in what the workers have finished, and decides when it is time."""
-        if self._closed or self.phase == "broken":
+        if self._closed:
             return
         self.log.tick()
+        if self.phase == "broken":
+            return
         self._collect()
         if news := self._policy.tick():
             self._say(news)

@@ -77,6 +77,21 @@ class CoachView(SessionView[CoachSession]):
         """While the game works on a decision: its picture is to come at once."""
         return self.session.phase == "playing" and self.session.working
 
+    @property
+    def unsaved(self) -> str:
+        """Marks and takeovers that are not stored."""
+        return self.session.log.unsaved
+
+    @property
+    def saving(self) -> bool:
+        """While one of them is on its way."""
+        return self.session.log.busy
+
+    def settle(self) -> None:
+        """The game stands still, and a takeover is stored."""
+        self.session.let_rest()
+        super().settle()
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
@@ -142,8 +157,9 @@ class CoachView(SessionView[CoachSession]):
         canvas.part("driver", Rect(driver), session.driver, self._paint_driver)
         below = Rect(panel.x, panel.y + driver[3] + gap, panel.w, panel.h - driver[3] - gap)
         canvas.part("panel", below, (session.policy, session.speed, session.action, session.acted), self._paint_panel)
-        words = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
-        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", theme.AMBER, "center", pen.area.w))
+        told = session.problem or log.problem or log.notice or session.notice or ("The agent is thinking…" if session.late else "")
+        words, colour = (told, theme.AMBER) if told else (self.learner_words, theme.MUTED)
+        canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
         names = [("praise", "good"), ("scold", "bad"), ("strong_praise", "very good"), ("strong_scold", "very bad")]
         names += [("undo", "take back"), ("ask", "ask why"), ("pause", "pause"), ("restart", "anew")]
         names += [("slower", "slower"), ("faster", "faster")]
@@ -172,7 +188,7 @@ class CoachView(SessionView[CoachSession]):
         x, y = pen.area.center
         if self.session.phase == "broken":
             pen.text((x, y - pen.px(60)), "This game cannot go on", "title", anchor="midbottom")
-            words = f"{self.session.problem} What you said before is stored."
+            words = f"{self.session.problem} {self.unsaved or 'What you said before is stored.'}"
             pen.paragraph((x, y - pen.px(40)), words, pen.area.w - pen.px(80), 5, centred=True)
             return
         pen.spinner((x, y - pen.px(60)), turn)
@@ -185,7 +201,7 @@ class CoachView(SessionView[CoachSession]):
         still_picture(pen, picture, dim=True)
         match session.phase:
             case "ready":
-                notice(pen, "Ready?", "Any key: the agent begins to play.")
+                notice(pen, "Ready?", f"Any key of the game, or {key_for(self.commands, 'pause')}: the agent begins.")
             case "paused":
                 notice(pen, "Paused", f"{key_for(self.commands, 'pause')} goes on.")
             case "over":

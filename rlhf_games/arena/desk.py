@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf_games.config import from_mapping
 from rlhf_games.core.errors import UserError
+from rlhf_games.core.parse import parse_toml
 
 _LONGEST = 60.0
 
@@ -36,9 +36,9 @@ def read_desk(path: Path) -> Desk:
       UserError: it cannot be read, has an unknown key, or a value that cannot be.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_bytes())
     except FileNotFoundError:
         return Desk()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}; mend it or remove it") from error
     return from_mapping(Desk, table, str(path))

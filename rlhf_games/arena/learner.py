@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+from rlhf_games.core.parse import parse_json
 
 State: TypeAlias = Literal["waits", "learns", "finished", "away"]
 """``waits``: for answers; ``away``: no process learns, and the run is not finished."""
@@ -32,18 +33,20 @@ def read_learner(folder: Path, waiting: int, metrics: Mapping[str, Any]) -> Lear
       metrics: the last line of its ``metrics.jsonl``; empty where there is none yet.
     """
     try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        status = parse_json((folder / "status.json").read_bytes())
+        config = parse_json((folder / "config.json").read_bytes())
         state = status["state"]
         mode, weights = config["feedback"]["mode"], config["reward"]
-        paid = any(weights.get(name) for name in _OTHER_PAY)
+        paid, taught = any(weights.get(name) for name in _OTHER_PAY), bool(weights["learned"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if state == "finished":
         return Learner("finished", "the run is over")
     if state != "running" or not _held(folder / "learner.lock"):
         return Learner("away", f"nothing learns here now: rlhf-games resume {folder} goes on")
-    doubt = _doubt(metrics)
+    doubt = _doubt(metrics) if taught else ""
+    if doubt and not paid and not waiting:
+        return Learner("waits", f"the agent does not train yet, and asks as it plays: {doubt}")
     if waiting and (mode == "wait" or (doubt and not paid)):
         return Learner("waits", f"the agent waits for answers{f': {doubt}' if doubt else ''}")
     return Learner("learns", f"the agent is learning{f'; {doubt}' if doubt else ''}")
@@ -55,7 +58,7 @@ def _doubt(metrics: Mapping[str, Any]) -> str:
         return ""
     gain, error = (metrics.get(f"reward_model/{name}") for name in ("skill", "skill_error"))
     if "reward_model/trusted" not in metrics:
-        return "its reward model has too few of them to be tried on"
+        return "its reward model has too few answers to be tried on"
     numbers = ""
     if isinstance(gain, float) and isinstance(error, float) and math.isfinite(gain) and math.isfinite(error):
         numbers = f" (by {gain:.2f} ± {error:.2f})"

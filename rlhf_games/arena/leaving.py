@@ -22,7 +22,11 @@ class Unsaved(Protocol):
 
     @property
     def unsaved(self) -> str:
-        """What would be lost if it were left now, in a sentence; empty most of the time."""
+        """What is not on the disk, and may be lost if it were left now, in a sentence; empty most of the time."""
+        ...
+
+    def settle(self) -> None:
+        """Waits, for a moment, for what is on its way to the disk."""
         ...
 
 
@@ -44,21 +48,27 @@ class Question(NamedTuple):
     words: str
     keys: tuple[str, ...]
     """Any of these: yes. Every other key: no."""
+    lost: bool
+    """Whether something would be lost, or may be."""
 
 
-def question(way: Way, leaving: list[View], behind: list[View]) -> Question | None:
+def question(way: Way, leaving: list[View], behind: list[View], known: str) -> Question | None:
     """What to ask before the views ``leaving`` are left; None: nothing.
 
     Args:
       way: ``back`` (the last one is left) or ``quit`` (the window is closed).
       leaving: all that would be left.
       behind: what lies behind them.
+      known: what is known of what was said in the window, in a sentence.
     """
+    for view in leaving:
+        if isinstance(view, Unsaved):
+            view.settle()
     lost = " ".join(view.unsaved for view in leaving if isinstance(view, Unsaved) and view.unsaved)
     if lost:
-        return Question(way, "Leave without it?", lost, CONFIRM)
+        return Question(way, "Leave without it?", lost, CONFIRM, True)
     if way == "back" and all(isinstance(view, Passing) and view.passing for view in behind):
-        return Question(way, "Close the arena?", "What you said is stored.", (*CONFIRM, *AGAIN))
+        return Question(way, "Close the arena?", known, (*CONFIRM, *AGAIN), False)
     return None
 
 

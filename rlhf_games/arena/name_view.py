@@ -110,7 +110,7 @@ class NameView:
 
     def _paint_heading(self, pen: Pen) -> None:
         pen.text((0, 0), self.title, "title")
-        words = "Your answers will carry this name. It is asked for once; --annotator NAME says another one."
+        words = "Your answers will carry this name. --annotator NAME says another one on the command line."
         pen.paragraph((0, pen.px(42)), words, pen.area.w, 2, "small")
 
     def _paint_field(self, pen: Pen) -> None:

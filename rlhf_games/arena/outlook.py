@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
+from rlhf_games.arena.waiting import KINDS
+
 if TYPE_CHECKING:
     from rlhf_games.arena.held import Films
     from rlhf_games.arena.work import Worker
@@ -25,6 +27,7 @@ class _Looked(NamedTuple):
 
     progress: Progress
     waiting: int
+    elsewhere: dict[str, int]
     expected: tuple[Clip, ...] | None
     """What will be asked next; None where it was not looked for."""
 
@@ -39,6 +42,8 @@ class Outlook:
         """Of all kinds of questions."""
         self.waiting: int | None = None
         """Questions of this kind that somebody should still answer."""
+        self.elsewhere: dict[str, int] = {}
+        """Questions of other kinds, by kind; looked up where none of this kind waits."""
         self._job: Future[_Looked] | None = None
         self._count_at = self._expect_at = now()
 
@@ -59,7 +64,7 @@ class Outlook:
             self._job = self._worker.submit(lambda: self._look(skip))
 
     def _take(self, looked: _Looked) -> None:
-        self.progress, self.waiting = looked.progress, looked.waiting
+        self.progress, self.waiting, self.elsewhere = looked.progress, looked.waiting, looked.elsewhere
         if looked.expected is not None:
             self._films.expect(looked.expected)
 
@@ -70,4 +75,7 @@ class Outlook:
         if held is not None:
             coming = self._store.queries([query_id for query_id in waiting if query_id not in held][:EXPECTED])
             expected = tuple(clip for query in coming for clip in query.shown)
-        return _Looked(self._store.progress(_ANSWERS_SHOWN), len(waiting), expected)
+        others = [kind for kind in KINDS if kind != self._kind] if not waiting else []
+        elsewhere = {kind: len(self._store.query_ids(kind=kind, still_wanted=True)) for kind in others}
+        found = {kind: count for kind, count in elsewhere.items() if count}
+        return _Looked(self._store.progress(_ANSWERS_SHOWN), len(waiting), found, expected)

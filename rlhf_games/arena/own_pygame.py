@@ -17,8 +17,8 @@ import pygame
 from pygame._sdl2 import controller
 
 _lock = threading.Lock()
-_owners: list[int] = []
-"""The thread of each window that is open."""
+_owners: set[int] = set()
+"""The threads that have a window open: each one at most, as pygame has but one."""
 _elsewhere = threading.local()
 _wrapped = False
 
@@ -26,15 +26,14 @@ _wrapped = False
 def own() -> None:
     """A window was opened by this thread: until `disown`, calls of others do it no harm."""
     with _lock:
-        _owners.append(threading.get_ident())
+        _owners.add(threading.get_ident())
         _wrap_once()
 
 
 def disown() -> None:
     """The window of this thread is closed. More often than `own`: nothing happens."""
     with _lock:
-        if threading.get_ident() in _owners:
-            _owners.remove(threading.get_ident())
+        _owners.discard(threading.get_ident())
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -30,13 +30,23 @@ COMMANDS = (
     Command("faster", ("]",), "faster"),
     Command("step", (".",), "pause, then step by step"),
     Command("wait", ("tab",), "the game waits for keys, or runs"),
-    Command("keep", ("return", "pad:y"), "keep the stopped episode"),
-    Command("discard", ("backspace", "pad:x"), "throw it away"),
+    Command("keep", ("return", "shift+pad:y", "pad:y"), "keep the stopped episode"),
+    Command("discard", ("delete", "shift+pad:b"), "throw it away"),
     *(
         Command(f"rate {grade}", (str(grade), f"[{grade}]", f"f{grade + 4}"), f"keep it, rated {grade}: {word}")
         for grade, word in SCALE.items()
     ),
 )
+_RUNNING = (
+    ("pause", "pause"),
+    ("restart", "stop"),
+    ("slower", "slower"),
+    ("faster", "faster"),
+    ("step", "step"),
+    ("wait", "wait for keys"),
+)
+_OVER = (("keep", "keep"), ("discard", "throw away"), ("restart", "play anew"))
+_FAILED = (("keep", "try again"), ("discard", "throw away"))
 _TURNS = 12
 PEOPLE = ("first player", "second player")
 """What people are called, by seat."""
@@ -82,6 +92,19 @@ class PlayView(SessionView[PlaySession]):
         """While the game works on a decision: its picture is to come at once."""
         return self.session.phase == "playing" and self.session.deciding
 
+    @property
+    def unsaved(self) -> str:
+        """An episode that was to be kept."""
+        session = self.session
+        if session.phase not in ("saving", "failed"):
+            return ""
+        return session.problem or "The episode is not stored yet."
+
+    @property
+    def saving(self) -> bool:
+        """While one is on its way."""
+        return self.session.phase == "saving"
+
     # Input
 
     def press(self, press: Press, command: str | None) -> Next:
@@ -120,6 +143,8 @@ class PlayView(SessionView[PlaySession]):
 
     def back(self) -> Next:
         """Leaves; where an episode is being played, asks first whether to keep it. Asked twice, it is kept."""
+        if self.session.phase in ("saving", "failed"):
+            return "back"  # who shows this view asks
         if self._leaving and self.session.phase == "over":
             self.session.keep()
             return None
@@ -167,17 +192,11 @@ class PlayView(SessionView[PlaySession]):
         )
         canvas.part("panel", panel, str(state), self._paint_panel)
         leaving = "Esc once more keeps this episode and leaves." if self._leaving and session.phase == "over" else ""
-        words = session.problem or session.notice or leaving
-        colour = theme.AMBER
+        told = session.problem or session.notice or leaving
+        words, colour = (told, theme.AMBER) if told else (self.learner_words, theme.MUTED)
         canvas.part("status", areas.status, words, lambda pen: pen.text(pen.area.center, words, "body", colour, "center", pen.area.w))
-        names = (
-            ("keep", "discard", "restart")
-            if session.phase in ("over", "failed")
-            else ("pause", "restart", "slower", "faster", "step", "wait")
-        )
-        texts = {"keep": "keep", "discard": "throw away", "restart": "stop", "pause": "pause", "slower": "slower", "faster": "faster"}
-        texts |= {"step": "step", "wait": "wait for keys"} | ({"restart": "play anew"} if session.phase == "over" else {})
-        footer(canvas, areas.footer, self.commands, [(name, texts[name]) for name in names])
+        hints = {"over": _OVER, "failed": _FAILED}.get(session.phase, _RUNNING)
+        footer(canvas, areas.footer, self.commands, hints)
 
     def _paint_heading(self, pen: Pen) -> None:
         pen.text((0, 0), self._name, "title")
@@ -232,13 +251,15 @@ class PlayView(SessionView[PlaySession]):
 
     def _paint_over(self, pen: Pen) -> None:
         session = self.session
-        title = "Game over" if session.ended else "Stopped"
+        failed = session.phase == "failed"
+        title = "Not stored" if failed else "Game over" if session.ended else "Stopped"
         points = "point" if session.returns[0] == 1 else "points"
         score = f"{figure(session.returns[0], 'g')} {points} in {session.decisions} decisions."
         box = notice(pen, title, score, 240)
         keys = {command.name: command.keys[:1] for command in self.commands}
-        self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
-        hints = [("keep", "keep"), ("discard", "throw away")] + ([] if session.ended else [("pause", "go on")])
+        if not failed:
+            self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
+        hints = [*(_FAILED if failed else _OVER[:2])] + ([] if session.ended or failed else [("pause", "go on")])
         shown = [(keys[name], words, name) for name, words in hints if keys[name]]
         gap = pen.px(22)
         x = box.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2

@@ -25,6 +25,11 @@ class Playhead:
         return int(self.position)
 
     @property
+    def rested(self) -> float:
+        """Seconds for which it has stood at the end while it was to move on."""
+        return self._rested
+
+    @property
     def over(self) -> bool:
         """Whether it has stood at the end long enough for the end to be seen."""
         return self._rested >= REST

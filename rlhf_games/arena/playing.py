@@ -150,10 +150,13 @@ class PlaySession:
         return self.phase in ("over", "saving", "failed")
 
     def restart(self) -> None:
-        """Stops the episode; where that is done already (or nothing was played), throws it away and begins a new one."""
+        """Stops the episode; where that is done already (or nothing was played), throws it away and begins a new one.
+
+        An episode that was to be kept and could not be stored stays: `discard` throws it away.
+        """
         if self.phase in ("playing", "paused") and self.decisions:
             self._stop("over")
-        elif self.phase in ("ready", "over", "failed", "playing", "paused"):
+        elif self.phase in ("ready", "over", "playing", "paused"):
             self.discard(anyway=True)
 
     def keep(self) -> None:

@@ -24,7 +24,7 @@ COMMANDS = (
     Command("previous", ("left", "pad:dpleft"), "mark the clip before"),
     Command("take", ("down", "pad:dpdown"), "the marked clip comes next"),
     Command("tie", ("shift+down", "shift+pad:dpdown"), "the marked clip is as good as the one before"),
-    Command("confirm", ("return", "pad:start"), "store; the rest share the last place"),
+    Command("confirm", ("return", "shift+pad:y", "pad:y"), "store; the rest share the last place"),
     Command("unsure", ("up", "pad:dpup"), "can't tell"),
     *(command for command in SHARED if command.name != "retry"),
 )

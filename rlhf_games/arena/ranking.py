@@ -86,14 +86,24 @@ class RankSession(AnswerSession[Ranking]):
         self.order = Order(0)
         """What has been said so far about the clips on the screen."""
         self._before: list[Order] = []
+        self._complete_early = False
+        """Whether the last clip's rank came before an answer counts."""
+
+    def tick(self) -> None:
+        """As `AnswerSession`; a ranking that was complete too early is stored when its time has come."""
+        super().tick()
+        if self._complete_early and self.answerable and self.looked_enough:
+            self._complete_early = False
+            self.say(Ranking(self.order.ranks))
 
     def place(self, clip: int, tie: bool = False) -> bool:
         """The clip comes next, or in a tie with the one before; the last one's rank makes the answer. False: nothing happened."""
         if not self.answerable or not 0 <= clip < self.order.clips or clip in self.order.placed:
             return False
         self._set(self.order.append(clip, tie))
-        if self.order.complete:
-            self.say(Ranking(self.order.ranks))
+        if self.order.complete and not self.say(Ranking(self.order.ranks)):
+            self._complete_early = True
+            self.notice = "Look a little longer: this ranking is stored then."
         return True
 
     def insert(self, clip: int, before: int) -> None:
@@ -119,7 +129,7 @@ class RankSession(AnswerSession[Ranking]):
     def back(self) -> None:
         """Takes the last step of the ranking back; where there is none, the last answer."""
         if self.answerable and self._before:
-            self.order = self._before.pop()
+            self.order, self._complete_early = self._before.pop(), False
         else:
             self.undo()
 
@@ -131,7 +141,7 @@ class RankSession(AnswerSession[Ranking]):
 
     def _show(self, asked: Asked[Ranking]) -> None:
         super()._show(asked)
-        self.order, self._before = Order(len(asked.films)), []
+        self.order, self._before, self._complete_early = Order(len(asked.films)), [], False
 
     def _movable(self, clip: int) -> bool:
         return self.answerable and 0 <= clip < self.order.clips
@@ -139,4 +149,4 @@ class RankSession(AnswerSession[Ranking]):
     def _set(self, order: Order) -> None:
         if order != self.order:
             self._before.append(self.order)
-            self.order, self.notice = order, ""
+            self.order, self.notice, self._complete_early = order, "", False

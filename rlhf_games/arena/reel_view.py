@@ -74,7 +74,7 @@ def end_words(reel: Reel, t: int) -> str:
     """What is said at the last position of what was recorded; else empty. Something is open."""
     if t < reel.tape.length:
         return ""
-    return "the episode ends here" if reel.tape.ends_at(t) else "the recording stops here; the episode went on"
+    return "the episode ends here" if reel.tape.ends_at(t) else "the recording stops here"
 
 
 def draw_waiting(canvas: Canvas, rect: Rect, now: float, words: str, more: str, problem: bool) -> None:

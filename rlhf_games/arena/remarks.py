@@ -151,6 +151,20 @@ class Remarks:
         """Remarks that could not be stored."""
         return [remark for remark in self.given if remark.state == "failed"]
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way to the disk."""
+        return self._outbox.busy
+
+    @property
+    def unsaved(self) -> str:
+        """What is not on the disk, in a sentence; empty where all is."""
+        count = sum(remark.state in ("sending", "failed") for remark in self.given)
+        if not count:
+            return ""
+        what = "What you said last" if count == 1 else f"What you said the last {count} times"
+        return f"{what} is not stored, and would be lost. {self.problem}".strip()
+
     # What is known
 
     def marks(self, replay_id: str) -> tuple[Mark, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 from pygame import Rect
@@ -26,9 +28,11 @@ class Session(Protocol):
 
 
 S = TypeVar("S", bound=Session)
+_SETTLE_SECONDS = 0.5
+"""How long somebody who leaves waits for what is on its way to the disk; then they are asked."""
 
 
-class SessionView(Generic[S]):
+class SessionView(ABC, Generic[S]):
     """The base of such a view."""
 
     def __init__(self, session: S, headway: Headway | None) -> None:
@@ -42,9 +46,22 @@ class SessionView(Generic[S]):
         return False
 
     @property
+    @abstractmethod
     def unsaved(self) -> str:
-        """What would be lost if it were left now; empty most of the time."""
-        return ""
+        """What is not on the disk, and may be lost if it were left now; empty most of the time."""
+
+    @property
+    def saving(self) -> bool:
+        """Whether something is on its way to the disk."""
+        return False
+
+    def settle(self) -> None:
+        """Before it is left: waits, for a moment, for what is on its way to the disk."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        self.session.tick()
+        while self.saving and time.monotonic() < until:
+            time.sleep(0.005)
+            self.session.tick()
 
     def press(self, press: Press, command: str | None) -> Next:
         """A key."""
@@ -55,7 +72,7 @@ class SessionView(Generic[S]):
         return None
 
     def back(self) -> Next:
-        """Leaves; what was said is stored."""
+        """Leaves; where something is not stored, whoever shows the view asks first."""
         return "back"
 
     def update(self) -> Next:

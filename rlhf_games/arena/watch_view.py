@@ -24,17 +24,17 @@ from rlhf_games.arena.watching import WatchSession
 COMMANDS = (
     Command("back1", ("left", "pad:dpleft"), "one decision back"),
     Command("forward1", ("right", "pad:dpright"), "one decision on"),
-    Command("older", ("page down", "pad:dpdown"), "the next older episode"),
-    Command("newer", ("page up", "pad:dpup"), "the next newer episode"),
-    Command("newest", ("home", "pad:y"), "the newest episode"),
-    Command("fresh", ("g", "pad:b"), "the newest policy plays a new game"),
+    Command("older", ("down", "pad:dpdown"), "the next older episode"),
+    Command("newer", ("up", "pad:dpup"), "the next newer episode"),
+    Command("newest", ("home",), "the newest episode"),
+    Command("fresh", ("g",), "the newest policy plays a new game"),
     Command("pause", ("space", "p", "pad:a"), "pause, go on"),
     Command("restart", ("r", "pad:x"), "from the beginning"),
     Command("slower", ("[", "pad:leftstick"), "slower"),
     Command("faster", ("]", "pad:rightstick"), "faster"),
     Command("step_back", (",",), "one picture back"),
     Command("step", (".",), "one picture forward"),
-    Command("truth", ("o", "pad:start"), "the game's own points, or not"),
+    Command("truth", ("o",), "the game's own points, or not"),
     Command("seat", ("e",), "the learned reward of another seat"),
 )
 _SHOWN = (
@@ -71,6 +71,11 @@ class WatchView(SessionView[WatchSession]):
         self._name, self._now = name, now
         self._timeline = TimelineView()
         self._paused_by_focus = False
+
+    @property
+    def unsaved(self) -> str:
+        """Nothing: nothing is said here."""
+        return ""
 
     # Input
 

@@ -35,6 +35,16 @@ class LiteralColumn(TextColumn):
         return Text(text, style=self.style, justify=self.justify)
 
 
+class StyledColumn(LiteralColumn):
+    """The same, in the style that each bar names in its field ``style``."""
+
+    def render(self, task: Task) -> Text:
+        """The text of one bar."""
+        text = super().render(task)
+        text.stylize(task.fields["style"])
+        return text
+
+
 def wide_console(stderr: bool = False) -> Console:
     """Standard output (or error); where it is no terminal, wide enough for tables and bars to keep their words (COLUMNS says otherwise)."""
     console = LiteralConsole(stderr=stderr)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf_games.core.literal import literal
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
@@ -80,16 +82,16 @@ class _Display:
         self._bars, self._budget = bars, experiment.feedback.answers
         self._arms = arms(experiment)
         self._rows = {
-            arm.label: bars.add_task(f"[dim]{arm.label}", total=experiment.iterations, start=False, note="") for arm in self._arms
+            arm.label: bars.add_task(arm.label, total=experiment.iterations, start=False, note="", style="dim") for arm in self._arms
         }
         self._arm = self._arms[0]
 
     def begins(self, arm: Arm) -> None:
         self._arm = arm
         number = self._arms.index(arm) + 1
-        self.says(f"[bold]{number}/{len(self._arms)} {arm.label}[/bold]: this agent {arm.meaning}")
+        self.says(f"{number}/{len(self._arms)} {arm.label}", f": this agent {arm.meaning}")
         self._bars.start_task(self._rows[arm.label])
-        self._bars.update(self._rows[arm.label], description=f"[bold]{arm.label}", note="compiling" if number == 1 else "")
+        self._bars.update(self._rows[arm.label], style="bold", note="compiling" if number == 1 else "")
 
     def goes_on(self, progress: Progress) -> None:
         note = f"score {progress.metrics['true_return']:.2f}"
@@ -99,23 +101,26 @@ class _Display:
 
     def ends(self, result: ArmResult) -> None:
         text = f"score {result.mean:.2f} ± {result.stderr:.2f} in {result.seconds:.0f} s"
-        self._bars.update(self._rows[result.arm.label], description=result.arm.label, note=text)
+        self._bars.update(self._rows[result.arm.label], style="none", note=text)
         self._bars.stop_task(self._rows[result.arm.label])
         if not self._bars.console.is_terminal:  # no bars there
             self.says(f"    {text}")
 
-    def says(self, text: str) -> None:
-        self._bars.console.print(text, highlight=False)
+    def says(self, title: str, text: str = "") -> None:
+        """A line above the bars; a title that is followed by text is bold."""
+        from rich.text import Text
+
+        self._bars.console.print(Text.assemble((literal(title), "bold" if text else ""), literal(text)), highlight=False)
 
 
 @contextmanager
 def _display(experiment: Experiment) -> Iterator[_Display]:
     from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
-    from rlhf_games.cli.console import LiteralColumn, LiteralConsole
+    from rlhf_games.cli.console import LiteralColumn, LiteralConsole, StyledColumn
 
     note = LiteralColumn("{task.fields[note]}")
-    columns = (LiteralColumn("{task.description}"), BarColumn(bar_width=18), TimeElapsedColumn(), note)
+    columns = (StyledColumn("{task.description}"), BarColumn(bar_width=18), TimeElapsedColumn(), note)
     console = LiteralConsole(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield _Display(bars, experiment)

@@ -150,11 +150,11 @@ def _announce(experiment: Experiment, file: Path, folder: RunDirectory) -> None:
 
 def _recorded(source: str) -> str:
     """The run or store of ``recorded:...``, so that it is found from everywhere. Raises ``UserError`` where there is none."""
-    from rlhf_games.feedback.place import keep_secret
+    from rlhf_games.feedback.place import resolve
     from rlhf_games.feedback.store import Store
 
     with Store.open(source, create=False, read_only=True):
-        return keep_secret(source) if "://" in source else str(Path(source).expanduser().resolve())
+        return resolve(source) if "://" in source else str(Path(source).expanduser().resolve())
 
 
 def _execute(

@@ -65,9 +65,9 @@ def _show(study: Study, folder: Path) -> None:
     _draw(study, analysis, folder / "ratios.png")
     console.print(_table(results, analysis))
     for game, problem in results.without_ratio.items():
-        console.print(f"{game}: {problem}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{game}: {problem}", highlight=False, soft_wrap=True)
     drawn = f" and {folder / 'ratios.png'} hold" if (folder / "ratios.png").exists() else " holds"
-    console.print(f"{folder / 'results.json'}{drawn} the rest", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{folder / 'results.json'}{drawn} the rest", highlight=False, soft_wrap=True)
 
 
 def _draw(study: Study, analysis: Mapping[str, Any], path: Path) -> None:
@@ -93,19 +93,18 @@ def _ends(interval: Mapping[str, float | None]) -> tuple[float, float] | None:
 
 def _table(results: Results, analysis: Mapping[str, Any]) -> Any:
     import numpy as np
-    from rich.markup import escape
     from rich.table import Table
 
     games = list(results.scores)
-    table = Table("arm", *map(escape, games), "IQM of the ratio (95 %)", title="true return (share of the true reward's)")
+    table = Table("arm", *games, "IQM of the ratio (95 %)", title="true return (share of the true reward's)")
     table.add_row("untrained", *(f"{results.references[game].random:.2f}" for game in games), "")
     for arm in results.arms:
         parts = []
         for game in games:
             actual, ratios = results.controls[game].get(arm, arm), analysis["ratios"][arm].get(game)
             share = "no ratio" if ratios is None else f"{np.mean(ratios):.2f}"
-            parts.append(f"{np.mean(results.runs(arm, game)):.2f} ({share})" + (f" {escape(actual)}" if actual != arm else ""))
-        table.add_row(escape(arm), *parts, _interval(analysis["iqm"].get(arm)))
+            parts.append(f"{np.mean(results.runs(arm, game)):.2f} ({share})" + (f" {actual}" if actual != arm else ""))
+        table.add_row(arm, *parts, _interval(analysis["iqm"].get(arm)))
     return table
 
 
@@ -114,4 +113,4 @@ def _interval(found: Mapping[str, float | None] | None) -> str:
     if found is None:
         return "no ratio"
     ends = _ends(found)
-    return f"{found['value']:.2f} " + ("(one seed: no interval)" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]").replace("[", r"\[")
+    return f"{found['value']:.2f} " + ("(one seed: no interval)" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]")

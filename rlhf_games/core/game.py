@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runti
 import numpy as np
 from numpy.typing import NDArray
 
-from rlhf_games.core.spaces import ActionSpace, Observation
+from rlhf_games.core.spaces import ActionSpace, Discrete, Observation
 
 Array: TypeAlias = Any
 """A JAX array inside ``jit``, a NumPy array on the host. Shapes are written where the name is used."""
@@ -92,6 +92,9 @@ class GameSpec:
             raise ValueError(f"{self.name}: seats must name all {self.players} players, got {self.seats}")
         if len({len(row) for row in self.cells}) > 1 or any(not row for row in self.cells):
             raise ValueError(f"{self.name}: cells must be rows of one length, at least 1, got {self.cells}")
+        count = self.actions.n if isinstance(self.actions, Discrete) else 0
+        if unknown := sorted({action for row in self.cells for action in row if not 0 <= action < count}):
+            raise ValueError(f"{self.name}: cells name actions {unknown}, but there are {count} to choose from, counted from 0")
 
 
 class Session(Protocol):

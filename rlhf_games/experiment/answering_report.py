@@ -193,13 +193,13 @@ def _said(answer: Answer, query: Query) -> str:
     return "the order is written above the clips" if answer.kind == "ranking" else f"{words[0]} stars"
 
 
-def clips_of(run: RunDirectory, store: Store) -> tuple[list[Clip], str]:
-    """Questions of a run as they were shown; and, where its game cannot be loaded or played again, why there are none (else empty)."""
+def clips_of(run: RunDirectory, store: Store, session: str) -> tuple[list[Clip], str]:
+    """Questions of a run's session as they were shown; or none, and why its game cannot be loaded or played again."""
     game, query = run.config.get("game"), run.config.get("feedback", {}).get("query", {})
     if not isinstance(game, Mapping) or "clip_length" not in query:
         return [], ""
     try:
         loaded = workspace.load_game(str(game.get("name")), game.get("options", {}))
-        return list(question_clips(store, str(run.config.get("name")), loaded, int(query["clip_length"]))), ""
+        return list(question_clips(store, session, loaded, int(query["clip_length"]))), ""
     except UserError as error:
         return [], f"Questions cannot be shown as clips: {error}"

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from numpy.typing import NDArray
 
 from rlhf_games.core.agent import PyTree
@@ -19,12 +18,13 @@ from rlhf_games.core.keys import stream_key
 from rlhf_games.core.streams import Stream
 from rlhf_games.experiment.asking import Asker
 from rlhf_games.experiment.episode_measures import measured_episodes
+from rlhf_games.experiment.fitting import refit
 from rlhf_games.experiment.imitation import LessonBook
 from rlhf_games.experiment.measuring import measured
 from rlhf_games.experiment.spec import Experiment, recorded_source, scripted_teacher
 from rlhf_games.experiment.trainer import Recording, Trainer
 from rlhf_games.feedback.free_standing import FreeStanding
-from rlhf_games.feedback.labels import LabelReader, ties
+from rlhf_games.feedback.labels import LabelReader
 from rlhf_games.feedback.panel import Panel, panel
 from rlhf_games.feedback.recorded import RecordedTeacher
 from rlhf_games.feedback.schedules import quota
@@ -32,12 +32,9 @@ from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.teachers import Teacher, clip_rewards
 from rlhf_games.replay.clip import Clip
 from rlhf_games.reward.dataset import AnswerDataset
-from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams, anchor_of, calibrated, with_feature_scale, with_tie_share
-from rlhf_games.reward.fit import FitReport, FitState, fit, initial_state
-from rlhf_games.reward.rows import Scale
-from rlhf_games.reward.skill import Predicted, Skill, skill
+from rlhf_games.reward.ensemble import RewardEnsemble, RewardParams
+from rlhf_games.reward.fit import FitState, initial_state
 from rlhf_games.reward.sources import RewardState, reward_state
-from rlhf_games.reward.zero import Fitted, Zero, constant_log_prob, find_zero, paid_log_prob
 
 POLL_SECONDS = 0.2
 """How often a waiting loop looks for answers."""
@@ -300,63 +297,18 @@ class FeedbackLoop:
 
     def _fit(self, recording: Recording) -> dict[str, float]:
         """Fits the model to all labels that stand and gives its reward a known scale on what the policy does now."""
-        labels = self.labels.labels
-        if not labels:
-            return {}
-        self.data.update(labels)
-        e, state = self.experiment, self.state.model
-        if not any(e.model.fit.weights.of(kind) for kind in self.data.rows()):
-            return {}
-        if not e.model.fit.warm_start:
-            state = initial_state(self._blank)
-        params = state.params
-        if not state.optimiser.count:
-            tied = [tie for label, used in zip(self.data.labels, self.data.trains, strict=True) if used for tie in ties(label)]
-            params = with_tie_share(params, float(np.mean(tied)) if tied else 0.0)
-        if not self.ensemble.pixels:
-            params = with_feature_scale(params, self.data.features_flat())
+        e = self.experiment
+        self.data.update(self.labels.labels)
         key, fit_key = jax.random.split(self.state.key)
-        fitted, report = fit(self.ensemble, e.model.fit, state._replace(params=params), self.data.rows(), fit_key)
-        outputs = np.asarray(_outputs(self.ensemble, fitted.params, recording.features))
-        answers = self._answers(fitted.params, report)
-        zero = find_zero(answers, anchor_of(outputs, e.model.anchor), e.model.fit.noise)
-        params = calibrated(fitted.params, jnp.asarray(outputs), offset=zero.offset, spread=e.model.spread)
-        self.state = self.state._replace(model=fitted._replace(params=params), key=key)
-        known = self._skill(answers, zero)
-        self.trusted = known.convinces(e.model.trust)
+        found = refit(self.ensemble, e.model, self.data, self.state.model, self._blank, recording.features, fit_key)
+        if found is None:  # nothing was said, or all of it was taken back
+            self.trusted = False
+            return {"reward_model/trusted": 0.0}
+        self.state = self.state._replace(model=found.state, key=key)
+        self.trusted = found.skill.convinces(e.model.trust)
+        params = found.state.params
         return {
-            "reward_model/skill": known.gain,
-            "reward_model/skill_error": known.error,
-            "reward_model/trusted": float(self.trusted),
-            "reward_model/zero_open": zero.open,
-            "reward_model/zero": float(np.mean(zero.offset / np.asarray(params.scale))),
-            "reward_model/train_loss": float(np.mean(report.train_loss)),
-            "reward_model/holdout_loss": float(np.mean(report.holdout_loss)),
-            "reward_model/epochs": float(report.epochs),
-            "reward_model/weight_decay": float(np.mean(report.weight_decay)),
-            "reward_model/tie_margin": float(np.mean(jax.nn.softplus(params.tie_margin))),
-            **measured(self.ensemble, params, self.data, e.feedback.kind, outputs, e.model.fit.noise),
+            **found.metrics,
+            **measured(self.ensemble, params, self.data, e.feedback.kind, found.outputs, e.model.fit.noise),
             **measured_episodes(self.ensemble, params, self.asker.reader, self.asker.episodes),
         }
-
-    def _answers(self, params: RewardParams, report: FitReport) -> list[Fitted]:
-        """What the fitted model says of all answers that count."""
-        scale = Scale(jax.nn.softplus(params.tie_margin), report.cuts)
-        weights, rows = self.experiment.model.fit.weights, self.data.rows()
-        return [Fitted(kind, rows[kind], returns, scale, weights.of(kind)) for kind, returns in report.returns.items()]
-
-    def _skill(self, answers: Sequence[Fitted], zero: Zero) -> Skill:
-        """What the reward that is paid foretells of answers that the model never saw."""
-        noise, kinds = self.experiment.model.fit.noise, []
-        for kind in answers:
-            unseen, units, episodes = self.data.evidence(kind.kind)
-            count = len(units)
-            paid, constant = (
-                np.asarray(found)[:, :count] for found in (paid_log_prob(kind, zero.offset, noise), constant_log_prob(kind, noise))
-            )
-            label = np.asarray(kind.rows.label)[:count]
-            kinds.append(Predicted(kind.kind, paid, constant, unseen, label, units, episodes))
-        return skill(kinds, noise)
-
-
-_outputs = jax.jit(RewardEnsemble.raw, static_argnums=0)

@@ -138,13 +138,40 @@ def _lines(path: Path) -> list[tuple[dict[str, Any], bytes]]:
     found = []
     for number, raw in enumerate(raws, start=1):
         try:
-            line = parse_json(raw)
-            if not isinstance(line["step"], int):
-                raise ValueError(f"step must be an integer, got {str(line['step'])[:40]!r}")
-        except (ValueError, KeyError, TypeError) as error:
+            line = parse_line(raw)
+        except ValueError as error:
             raise UserError(f"{path}, line {number}, is damaged ({error!r}): remove that line to go on without it") from error
         found.append((line, raw))
     return found
+
+
+def parse_line(raw: bytes) -> dict[str, Any]:
+    """One line of a ``metrics.jsonl``: ``step`` is an integer of 64 bits, everything else a finite number, a truth value or null.
+
+    Raises:
+      ValueError: it is another thing.
+    """
+    line = parse_json(raw)
+    if not isinstance(line, dict) or "step" not in line:
+        raise ValueError("expected an object with a step")
+    for name, value in line.items():
+        fits = _is_step(value) if name == "step" else value is None or _is_finite(value)
+        if not fits:
+            needed = "an integer of 64 bits" if name == "step" else "a finite number or null"
+            raise ValueError(f"{name[:40]} must be {needed}, got {str(value)[:40]!r}")
+    return line
+
+
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that float64 holds; a truth value is one."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # an integer
+        return False
 
 
 def _number(name: str, value: Any) -> float | int | None:

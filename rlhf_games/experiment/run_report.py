@@ -59,11 +59,14 @@ class _Answers(NamedTuple):
 
 
 def _answers(run: RunDirectory, questions: bool) -> _Answers:
-    if not run.store_path.exists():
-        return _Answers()
-    with Store.open(run.store_path, create=False) as store:
-        rows = answering_report.answers_of(store, str(run.config.get("name")))
-        shown, note = answering_report.clips_of(run, store) if questions and rows else ([], "")
+    """From the run's store, wherever it is; where it cannot be read, the report says so and goes on without it."""
+    try:
+        with Store.open(run.path, create=False, read_only=True) as store:
+            session = store.session or str(run.config.get("name"))
+            rows = answering_report.answers_of(store, session)
+            shown, note = answering_report.clips_of(run, store, session) if questions and rows else ([], "")
+    except UserError as error:
+        return _Answers(notes=[f"Answers cannot be shown: {error}"])
     drawn = answering_report.picture(rows)
     return _Answers(answering_report.tables(rows), [drawn] if drawn else [], shown, [note] if note else [])
 

@@ -155,16 +155,6 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
-    def store_path(self) -> Path:
-        """``store.sqlite``: questions and answers, unless ``store.json`` names another store (``Store.open(path)`` knows)."""
-        return self.path / "store.sqlite"
-
-    @property
-    def store_url(self) -> str:
-        """The store's address for SQLAlchemy."""
-        return f"sqlite:///{self.store_path.resolve()}"
-
-    @property
     def summary(self) -> dict[str, Any] | None:
         """What the finished run came to (``summary.json``); None where it has none yet."""
         path = self.path / "summary.json"

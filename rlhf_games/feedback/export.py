@@ -32,7 +32,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("annotator_kind", "text", "person, teacher (scripted) or recorded (said again from another run)."),
     Column("game", "text", "family/game of what was shown."),
     Column("query_id", "integer or null", "Which question; null for what was said unasked."),
-    Column("session", "text or null", "The run (or session) that asked."),
+    Column("session", "text or null", "The run (or session) that asked, or that an unasked answer belongs to; null: to all."),
     Column("iteration", "integer or null", "Iteration of the run in which it was asked, from 0."),
     Column("strategy", "text or null", "How the question's clips were chosen."),
     Column("acquisition", "number or null", "What the strategy thought the answer was worth; null where clips were drawn at random."),
@@ -114,9 +114,10 @@ def _row(answer: Answer, query: Query | None, games: Mapping[str, str], taken_ba
     clips = () if query is None else query.clips
     replays = [segment.replay_id for clip in clips for segment in clip.segments]
     replays += [name for name in (answer.replay_id, None if query is None else query.replay_id) if name is not None]
-    asked = ("session", "iteration", "strategy", "acquisition", "control", "policy_version", "wanted")
+    asked = ("iteration", "strategy", "acquisition", "control", "policy_version", "wanted")
     return row | {
         **{name: None if query is None else getattr(query, name) for name in asked},
+        "session": answer.session if query is None else query.session,
         "kind": answer.kind,
         "value": dataclasses.asdict(answer.value),
         "game": next((games[name] for name in replays if name in games), None),

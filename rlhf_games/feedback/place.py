@@ -10,13 +10,19 @@ import json
 import re
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.core.parse import parse_json
 
 FILE = "store.json"
 _SECRET_FIELDS = ("password", "sslpassword")
+_ACCOUNT = re.compile(r"(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@")
+"""What stands before the host. A password ends at the first @ and may hold everything else, ? and / too."""
+_TAIL = re.compile(r"(?P<address>.*?)(?:\?(?P<query>[^@/?=]*=.*))?", re.DOTALL)
+"""Host, port and database; then settings, name=value&name=value."""
+_FILE_URL = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>(?!:memory:)[^?]+)(?:\?.*)?")
+"""An SQLite database's; what follows ? says nothing to a store."""
 _secrets: dict[str, str] = {}
 """Full addresses by what is left of them without passwords."""
 
@@ -59,6 +65,8 @@ def resolve(target: str) -> str:
 
     The folder of a run means that run's store.
     """
+    if file := _FILE_URL.fullmatch(target):
+        return str(Path(file["path"]).resolve())
     if "://" in target:
         return keep_secret(target)
     path = Path(target).expanduser()
@@ -68,15 +76,47 @@ def resolve(target: str) -> str:
     return str((path / "store.sqlite").resolve()) if place is None else place.store
 
 
-def without_password(target: str) -> str:
-    """A path or URL as it may be shown and written."""
+class _Parts(NamedTuple):
+    """A database's address, each part as it stands there."""
+
+    scheme: str
+    user: str | None
+    password: str | None
+    address: str
+    """Host, port and database."""
+    query: str | None
+
+
+def _parts(target: str) -> _Parts | None:
+    """Takes an address apart as SQLAlchemy does; None for a path, or the URL of a file. What is left after a password and holds an @ was
+    meant as a part of that password.
+    """
     scheme, found, rest = target.partition("://")
     if not found or scheme.startswith("sqlite"):
+        return None
+    account = _ACCOUNT.match(rest)
+    user, password = (account["user"], account["password"]) if account else (None, None)
+    tail = re.fullmatch(_TAIL, rest[account.end() :] if account else rest)
+    address, query = (tail["address"], tail["query"]) if tail else (rest, None)
+    if password is not None and "@" in address:
+        more, _, address = address.rpartition("@")
+        password += f"@{more}"
+    return _Parts(scheme, user, password, address, query)
+
+
+def without_password(target: str) -> str:
+    """A path or URL as it may be shown and written."""
+    parts = _parts(target)
+    if parts is None:
         return target
-    address, question, query = rest.partition("?")
-    account, at, host = address.rpartition("@")
-    kept = [part for part in query.split("&") if part and part.partition("=")[0].lower() not in _SECRET_FIELDS]
-    return f"{scheme}://{account.partition(':')[0]}{at}{host}{question if kept else ''}{'&'.join(kept)}"
+    kept = [part for part in (parts.query or "").split("&") if part and not _secret(part)]
+    user = "" if parts.user is None else f"{parts.user}@"
+    return f"{parts.scheme}://{user}{parts.address}{'?' if kept else ''}{'&'.join(kept)}"
+
+
+def _secret(part: str) -> bool:
+    """Whether a part ``name=value`` of a query is a password."""
+    return unquote_plus(part.partition("=")[0]).lower() in _SECRET_FIELDS
 
 
 def keep_secret(target: str) -> str:
@@ -94,5 +134,5 @@ def secret_of(target: str) -> str:
 
 def password_of(target: str) -> str | None:
     """The password that this process was told for an address, for a process that it starts."""
-    found = re.match(r"[^:/]+://[^:/@]*:(.*)@", secret_of(target).partition("?")[0])
-    return unquote(found[1]) if found else None
+    parts = _parts(secret_of(target))
+    return unquote(parts.password) if parts is not None and parts.password is not None else None

@@ -98,17 +98,29 @@ class AnswerDataset:
         return tuple(self._labels[i] for i in rows), self.holdout[rows]
 
     def evidence(self, kind: str) -> tuple[NDArray[np.bool_], list[Hashable], list[frozenset[Hashable]]]:
-        """Of the rows of a kind: ``[M, n]`` which members did not see them, and of each row its unit and the episodes it is about.
+        """Of the rows of a kind: ``[M, n]`` which members saw none of their steps, and of each row what it is counted as and its episodes.
 
         See `rlhf_games.reward.skill.Predicted`.
         """
-        rows = self._rows_of(kind)
+        rows, trained = self._rows_of(kind), self._trained()
+        observations = [self._sides.observation(self._places[i].unit) for i in rows]
+        nothing = np.zeros(self._members, bool)
+        seen = np.array([trained.get(observation, nothing) for observation in observations], bool).reshape(len(rows), self._members).T
         used = np.array([self._places[i].side != Side.NEITHER for i in rows], bool)
-        unseen = (np.asarray(self.rows()[kind].weight)[:, : len(rows)] == 0) & used
         shown = [
             frozenset(self._episode_of(segment.replay_id) for clip in self._labels[i].clips for segment in clip.segments) for i in rows
         ]
-        return unseen, [self._places[i].unit for i in rows], shown
+        return ~seen & used, observations, shown
+
+    def _trained(self) -> dict[Hashable, NDArray[np.bool_]]:
+        """By observation: ``[M]`` which members were trained on any of its labels, of any kind."""
+        found: dict[Hashable, NDArray[np.bool_]] = {}
+        for kind in self.rows():
+            weight = np.asarray(self.rows()[kind].weight) > 0
+            for row, i in enumerate(self._rows_of(kind)):
+                observation = self._sides.observation(self._places[i].unit)
+                found[observation] = found.get(observation, np.zeros(self._members, bool)) | weight[:, row]
+        return found
 
     def _at(self, side: Side) -> NDArray[np.bool_]:
         return np.array([place.side == side for place in self._places], bool)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 
 from rlhf_games.feedback.labels import UNSOLICITED, Label
 from rlhf_games.replay.clip import Clip
@@ -51,8 +52,8 @@ class Place(NamedTuple):
 
     side: Side
     unit: Hashable
-    """Answers of one unit are resampled together and count as one observation: all about one question, all unsolicited ones about one
-    episode, and what shows steps of an older unit."""
+    """Answers of one unit are resampled together: all about one question, all unsolicited ones about one episode, and what shows steps of
+    an older unit."""
 
 
 class _Window(NamedTuple):
@@ -64,12 +65,12 @@ class _Window(NamedTuple):
 class Holdout:
     """Decides for questions, in the order of posting, and for unsolicited answers.
 
-    A question that shows steps of older questions goes where they went, or nowhere where they went both ways. One of the control arm
-    measures (it was drawn uniformly, so it is what an active strategy can be judged by). Of the others, those measure for which a hash
-    of ``seed`` and the question's id falls below ``share``.
+    A question that shows steps of older questions goes where they went, or nowhere where they went both ways. Of the others, those of the
+    control arm measure (they were drawn uniformly, so they are what an active strategy can be judged by), and those for which a hash of
+    ``seed`` and the question's id falls below ``share``.
 
-    An unsolicited answer (a mark, a demonstration, a rating of a whole episode) shows steps of questions, and follows them, or it goes
-    with all others about its episode, by a hash of ``seed`` and the episode.
+    Unsolicited answers (marks, demonstrations, ratings of whole episodes) about one episode go together: where one of them shows steps of
+    questions, all follow these; else a hash of ``seed`` and the episode decides.
     """
 
     def __init__(self, seed: int, share: float, episode_of: Callable[[str], Hashable] = str) -> None:
@@ -83,6 +84,7 @@ class Holdout:
         self._seed, self._share, self._episode_of = seed, share, episode_of
         self._places: dict[int, Place] = {}
         self._windows: dict[Hashable, list[_Window]] = {}
+        self._joined = DisjointSet()
 
     def post(self, questions: Iterable[Posted]) -> None:
         """Takes note of questions, oldest first; those that are known stay where they are."""
@@ -96,7 +98,18 @@ class Holdout:
     def places(self, labels: Sequence[Label]) -> list[Place]:
         """Where each label belongs, in their order. Questions that were not posted here are taken as posted in the order of their ids."""
         self.post(_Asked(label) for label in labels if label.query_id < UNSOLICITED)
-        return [self._places[label.query_id] if label.query_id < UNSOLICITED else self._unsolicited(label) for label in labels]
+        episodes: dict[Hashable, list[Clip]] = {}
+        for label in labels:
+            if label.query_id >= UNSOLICITED:
+                episodes.setdefault(self._episode(label), []).extend(label.clips)
+        unsolicited = {episode: self._unsolicited(episode, clips) for episode, clips in episodes.items()}
+        return [self._places[label.query_id] if label.query_id < UNSOLICITED else unsolicited[self._episode(label)] for label in labels]
+
+    def observation(self, unit: Hashable) -> Hashable:
+        """What a unit is counted as: units that share steps, directly or through others, count as one observation."""
+        self._joined.add(unit)
+        root: Hashable = self._joined[unit]
+        return root
 
     def _question(self, question: Posted) -> Place:
         followed = self._followed(question.clips)
@@ -105,16 +118,19 @@ class Holdout:
         measures = question.control or uniform("holdout", self._seed, question.id) < self._share
         return Place(Side.MEASURES if measures else Side.TRAINS, question.id)
 
-    def _unsolicited(self, label: Label) -> Place:
-        followed = self._followed(label.clips)
+    def _episode(self, label: Label) -> Hashable:
+        return self._episode_of(label.clips[0].segments[0].replay_id)
+
+    def _unsolicited(self, episode: Hashable, clips: Iterable[Clip]) -> Place:
+        followed = self._followed(clips)
         if followed is not None:
             return followed
-        unit = ("episode", self._episode_of(label.clips[0].segments[0].replay_id))
+        unit = ("episode", episode)
         measures = uniform("holdout", self._seed, unit) < self._share
         return Place(Side.MEASURES if measures else Side.TRAINS, unit)
 
     def _followed(self, clips: Iterable[Clip]) -> Place | None:
-        """Where the questions went that show some of the same steps; None where there are none."""
+        """Where the questions went that show some of the same steps; None where there are none. Joins their units."""
         met = {
             window.question
             for episode, start, stop in self._steps(clips)
@@ -123,9 +139,14 @@ class Holdout:
         }
         if not met:
             return None
+        units = [self._places[question].unit for question in sorted(met)]
         sides = {self._places[question].side for question in met}
-        side = sides.pop() if len(sides) == 1 else Side.NEITHER
-        return Place(side, self._places[min(met)].unit)
+        if len(sides) > 1:
+            return Place(Side.NEITHER, units[0])
+        for unit in units:
+            self._joined.add(unit)
+            self._joined.merge(units[0], unit)
+        return Place(sides.pop(), units[0])
 
     def _steps(self, clips: Iterable[Clip]) -> Iterator[tuple[Hashable, int, int]]:
         for segment in (segment for clip in clips for segment in clip.segments):

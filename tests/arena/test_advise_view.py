@@ -50,6 +50,20 @@ def test_one_key_is_one_piece_of_advice(advising: tuple[App, AdviseView], world:
     assert screen() != before
 
 
+def test_the_upper_row_is_digits_and_a_key_of_the_game_is_no_command(advising: tuple[App, AdviseView], world: World) -> None:
+    """French: where a US keyboard has 2, é (scancode 31). A game that is steered with ``@u`` gets U, not "can't tell"."""
+    app, view = advising
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=233, mod=0, unicode="é", scancode=31))
+    pygame.event.post(pygame.Event(pygame.KEYUP, key=233, mod=0, scancode=31))
+    pump(app, 6)
+    assert [answer.value for answer in rows(world.store)] == [Advice(1)]
+    world.game.spec.keys.clear()  # type: ignore[attr-defined]
+    world.game.spec.keys["@u"] = 2  # type: ignore[index]
+    press(app, pygame.K_u, text="u")
+    pump(app, 6)
+    assert [answer.value for answer in rows(world.store)] == [Advice(1), Advice(2)]
+
+
 def test_a_chord_counts_once_when_it_is_let_go() -> None:
     chords = {frozenset({"left"}): 1, frozenset({"space"}): 3, frozenset({"left", "space"}): 4}
     pick = Pick()

@@ -11,6 +11,7 @@ import pytest
 from rlhf_games.arena.app import App
 from rlhf_games.arena.ask_view import AskView
 from rlhf_games.arena.keys import Keymap
+from rlhf_games.feedback.answers import Evaluation
 from rlhf_games.feedback.free_standing import FreeStanding
 from rlhf_games.feedback.labels import EvaluationLabel, LabelReader
 from rlhf_games.replay.clip import Clip, Segment
@@ -18,7 +19,7 @@ from rlhf_games.replay.reader import ClipReader
 from rlhf_games.reward.dataset import AnswerDataset
 
 from ..reward.pull import Pull  # noqa: TID252 - tests are no package
-from .asking_world import Walk, World, name
+from .asking_world import Walk, World, name, rows
 from .conftest import Time, press, pump
 
 LENGTH = 5
@@ -78,13 +79,51 @@ def test_a_mark_moves_the_reward_of_the_decision_that_is_looked_at(asked: Asked,
 
 
 def test_while_the_episode_plays_a_mark_is_about_what_was_seen(asked: Asked) -> None:
-    press(asked.app, pygame.K_SPACE)
-    for _ in range(30):
-        asked.clock.now += 0.1
-        pump(asked.app, 1)
-    t = asked.session.t
-    assert 20 <= t < 40
+    """After 3.05 s at 10 decisions a second decision 29 is on the screen, which was taken at 3.0 s.
+
+    A mark says nothing of what came in the last 0.2 s.
+    """
+    play(asked, 3.05)
     press(asked.app, pygame.K_EQUALS, text="=")
     pump(asked.app, 3)
+    [answer] = rows(asked.world.store, "evaluation")
+    assert (answer.step, answer.value) == (29, Evaluation(0.5, speed=1.0))
     [segment] = asked.label().clips[0].segments
-    assert (segment.start, segment.start + segment.length) == (0, t - 2), "10 decisions a second: all but the last 0.2 s"
+    assert (segment.start, segment.start + segment.length) == (0, 27), "decisions 27 and 28 are those of the last 0.2 s"
+
+
+def test_the_end_can_be_marked_while_it_is_seen(asked: Asked) -> None:
+    """The episode has 40 decisions: after 4.5 s its end has been on the screen for 0.5 s, and the last decision is 39."""
+    play(asked, 4.5)
+    press(asked.app, pygame.K_MINUS, text="-")
+    pump(asked.app, 3)
+    [answer] = rows(asked.world.store, "evaluation")
+    assert isinstance(answer.value, Evaluation)
+    assert (answer.step, answer.value.value, answer.value.speed) == (39, -0.5, 1.0)
+    assert answer.value.since_end == pytest.approx(0.5, abs=0.06)
+    play(asked, 4.0, begin=False)
+    press(asked.app, pygame.K_MINUS, text="-")
+    pump(asked.app, 3)
+    assert len(rows(asked.world.store, "evaluation")) == 1
+    assert asked.session.notice.startswith("There is nothing to mark here"), "nobody can mean what they saw more than 4 s ago"
+
+
+def test_at_the_end_and_before_the_first_decision_a_mark_says_that_it_is_none(asked: Asked) -> None:
+    press(asked.app, pygame.K_SPACE)
+    press(asked.app, pygame.K_EQUALS, text="=")
+    assert asked.session.notice.startswith("There is nothing to mark here"), "nothing has been seen yet"
+    asked.session.move(40)
+    asked.session.notice = ""
+    press(asked.app, pygame.K_EQUALS, text="=")
+    pump(asked.app, 3)
+    assert asked.session.notice.startswith("There is nothing to mark here"), "it stands still after the last decision"
+    assert rows(asked.world.store, "evaluation") == []
+
+
+def play(asked: Asked, seconds: float, begin: bool = True) -> None:
+    """The episode plays for so long."""
+    if begin:
+        press(asked.app, pygame.K_SPACE)
+    for _ in range(round(seconds / 0.05)):
+        asked.clock.now += 0.05 + 1e-9
+        pump(asked.app, 1)

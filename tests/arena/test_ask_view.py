@@ -85,6 +85,30 @@ def test_a_what_if_by_key_and_by_digit(asking: tuple[App, AskView], world: World
     assert app.view is None
 
 
+def digit_row(app: App, key: int, text: str, scancode: int) -> None:
+    """A key of the upper row of a keyboard that writes signs there."""
+    pygame.event.post(pygame.Event(pygame.KEYDOWN, key=key, mod=0, unicode=text, scancode=scancode))
+    pygame.event.post(pygame.Event(pygame.KEYUP, key=key, mod=0, scancode=scancode))
+    pump(app)
+
+
+@pytest.mark.parametrize(("key", "text", "scancode", "action"), [(pygame.K_MINUS, "-", 35, None), (pygame.K_PLUS, "+", 30, 0)])
+def test_while_an_action_is_asked_for_the_upper_row_is_digits(
+    asking: tuple[App, AskView], world: World, key: int, text: str, scancode: int, action: int | None
+) -> None:
+    """AZERTY writes - where a US keyboard has 6 (scancode 35; there is no sixth action), Czech + where it has 1 (30)."""
+    app, view = asking
+    press(app, pygame.K_t, text="t")
+    digit_row(app, key, text, scancode)
+    pump(app, 2)
+    assert rows(world.store, "evaluation") == []
+    assert [answer.value for answer in rows(world.store, "advice")] == ([] if action is None else [Advice(action)])
+    view.session.choosing = ""
+    digit_row(app, key, text, scancode)
+    pump(app, 2)
+    assert [answer.value for answer in rows(world.store, "evaluation")] == [Evaluation(0.5 if text == "+" else -0.5, speed=0.0)]
+
+
 def test_the_mouse_scrubs_and_chooses(asking: tuple[App, AskView], world: World) -> None:
     app, view = asking
     click(app, place(app, "seek 12"))
@@ -114,7 +138,7 @@ def test_the_overlay_the_curves_and_the_points_are_seen(asking: tuple[App, AskVi
     assert np.argwhere(salient.heat == 1.0).tolist() == [[0, 5]], "the one cell that the reward model looks at"
     press(app, pygame.K_TAB)
     press(app, pygame.K_n, text="n")
-    press(app, pygame.K_PAGEDOWN)
+    press(app, pygame.K_DOWN)
     pump(app, 20)
     assert view.session.reel.replay_id == walk_replay(world.game, 1, at=11.0).id
     press(app, pygame.K_HOME)
@@ -192,7 +216,7 @@ def test_asking_survives(tmp_path: Path, clock: Time, show: Show, monkeypatch: p
         pygame.K_1,
         pygame.K_2,
         pygame.K_n,
-        pygame.K_PAGEDOWN,
+        pygame.K_DOWN,
     ]
     storm(app, clock, chance, worker, KEYS + more)
     app.close()

@@ -36,7 +36,7 @@ def test_asking_in_a_real_window(desktop: Desktop, tmp_path: Path) -> None:
             desktop.until(lambda: bool(said("question")), process, lambda: press_and_wait(desktop, "2"))
             desktop.press("t", "Left")  # in a what-if: the lesson is its action; else the key says which
             desktop.until(lambda: bool(said("advice")), process)
-            desktop.press("Right", "a")  # Right leaves a what-if; Escape would leave the program where it was left already
+            desktop.press("Right", "t")  # Right leaves a what-if; Escape would leave the program where it was left already
             desktop.until(lambda: len(said("advice")) > 1, process, lambda: press_and_wait(desktop, "Left"))
         replays = store.replays(store.replay_ids())
     assert {answer.value for answer in said("evaluation")} == {Evaluation(0.5, speed=0.0)}

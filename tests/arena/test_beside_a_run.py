@@ -150,7 +150,7 @@ def window_goes_on_alone(desktop: Desktop, window: int, run: Path) -> None:
 
 def test_resuming_opens_no_window_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str | None] = []
-    monkeypatch.setattr("rlhf_games.cli.run._execute", lambda *_, window_for=None: opened.append(window_for) or 0)
+    monkeypatch.setattr("rlhf_games.cli.run._execute", lambda *_, window_for=None, back_to=None: opened.append(window_for) or 0)
     monkeypatch.setattr("rlhf_games.cli.window.check_display", lambda: None)
     for name, teacher in (("human", "human"), ("oracle", "oracle")):
         create_run(load_experiment("demo", [f'feedback.teacher="{teacher}"']), tmp_path / name)

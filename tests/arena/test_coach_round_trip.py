@@ -121,8 +121,14 @@ def test_the_window_holds_the_seconds_of_the_person(coach: Coach, faster: int, s
     seen = coach.rate * speed  # decisions a second
     assert last > 4 * seen
     press(coach.app, pygame.K_MINUS, text="-")
-    assert coach.push("evaluation") < -1e-6
+    scolded = coach.push("evaluation")
     start, steps = place(coach)
+    press(coach.app, pygame.K_BACKSPACE)
+    press(coach.app, pygame.K_EQUALS, text="=")
+    praised = coach.push("evaluation")
+    # Over so many steps a fresh model is sure already, and what it agrees with moves nothing; then the other one does.
+    assert scolded <= 0.0 <= praised
+    assert praised - scolded > 1e-6
     assert (start, start + steps) == (last - math.ceil(4 * seen), last - math.floor(0.2 * seen))
 
 

@@ -344,6 +344,12 @@ def test_the_game_waits_visibly_for_a_late_agent(store: Store, clock: Time) -> N
     coached.run(0.1)
     assert coached.session.decisions == 1
     assert not coached.session.late
+    coached.session.evaluate(0.5)
+    coached.run(0.5)
+    assert coached.session.late
+    coached.session.evaluate(0.5)
+    assert [mark.value.speed for mark in coached.log.marks if isinstance(mark.value, Evaluation)] == [1.0, 0.0]
+    worker.work()
 
 
 def test_a_turn_based_game_waits_for_the_person_who_took_over(store: Store, clock: Time) -> None:
@@ -357,11 +363,14 @@ def test_a_turn_based_game_waits_for_the_person_who_took_over(store: Store, cloc
     coached.run(1.0)
     assert coached.session.decisions == 4, "the key counted once, and it is still held"
     assert not coached.session.late
+    coached.session.evaluate(-0.5)
     coached.session.press(Press("left", False))
     coached.run(0.6)
     assert coached.session.driver == "agent"
     assert coached.session.decisions > 4
-    assert [(step, value.length) for step, value in marks(store)] == [(3, 1)]
+    (marked, mark), (taken, takeover) = marks(store)
+    assert (marked, mark) == (3, Evaluation(-0.5, speed=0.0)), "the game stands still until the coach moves"
+    assert (taken, takeover.length) == (3, 1)
 
 
 def test_several_seats_the_person_has_the_first(store: Store, clock: Time) -> None:

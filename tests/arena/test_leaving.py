@@ -15,7 +15,7 @@ from rlhf_games.arena.app import App
 from rlhf_games.arena.headway import Headway
 from rlhf_games.arena.judge_view import JudgeView
 from rlhf_games.arena.judging import JudgeSession
-from rlhf_games.arena.keys import Keymap
+from rlhf_games.arena.keys import Keymap, Press
 from rlhf_games.arena.menu_view import MenuView
 from rlhf_games.arena.name_view import NameView
 from rlhf_games.arena.person import Person, settings_folder
@@ -24,7 +24,7 @@ from rlhf_games.arena.tasks import TASKS
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.feedback.answers import Preference
-from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.store import QueryDraft, Store
 
 from .conftest import Films, Inline, Time, leave, press, pump
 
@@ -63,6 +63,48 @@ def test_escape_on_the_first_screen_asks(show: Show, clock: Time) -> None:
     assert app.view is not None
     leave(app)
     assert app.view is None
+
+
+def test_the_key_that_answers_the_question_writes_nothing(show: Show, clock: Time) -> None:
+    view = NameView("ann", Keymap(), lambda name: [])
+    app = show(view, clock)
+    press(app, pygame.K_ESCAPE)
+    assert app.asking is not None
+    press(app, pygame.K_LSHIFT)
+    assert app.asking is not None, "Shift alone is no answer"
+    press(app, pygame.K_n, text="n")
+    assert (app.asking, view.name) == (None, "ann")
+    press(app, pygame.K_b, text="b")
+    assert view.name == "b", "the first letter replaces what stood there"
+
+
+def test_the_second_gamepad_answers_too(show: Show, clock: Time) -> None:
+    app = show(MenuView("Outer", "", list, Keymap()), clock)
+    press(app, pygame.K_ESCAPE)
+    app._go(app._react(app.view, Press("pad2:a", True)))  # type: ignore[arg-type]
+    assert app.view is None
+
+
+def test_what_opens_beneath_the_question_is_not_watched(judging: Any, ask: Any, store: Store, films: Films, show: Show, clock: Time) -> None:
+    """The question stands for 9 s over a pair that was not there before: they are no viewing time."""
+    ask(1)
+    app = show(MenuView("Outer", "", list, Keymap()), clock)
+    press(app, pygame.K_ESCAPE)
+    session = JudgeSession(store, films, "ann", Inline(), clock, clock)
+    app.open(JudgeView(session, Keymap(), aim=lambda name: ("Line", ""), now=clock))
+    pump(app, 3)
+    clock.now += 9.0
+    pump(app, 3)
+    assert (session.watched, session.current) == (False, None)
+    press(app, pygame.K_x, text="x")
+    pump(app, 3)
+    assert session.current is not None
+    shown = clock.now
+    clock.now += 1.0
+    press(app, pygame.K_LEFT)
+    pump(app, 2)
+    [answer] = store.answers().answers
+    assert (answer.shown_at, answer.answered_at) == (shown, shown + 1.0)
 
 
 @pytest.mark.parametrize("key", [pygame.K_ESCAPE, None])
@@ -163,15 +205,23 @@ def make_run(folder: Path, mode: str, **reward: float) -> RunDirectory:
 UNTRUSTED = {"reward_model/trusted": 0.0, "reward_model/skill": 0.021, "reward_model/skill_error": 0.034}
 
 
+def test_a_run_without_a_reward_model_says_nothing_of_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "async", learned=0.0, true=1.0)
+    with run.learning():
+        now = learner.read_learner(run.path, 3, {})
+    assert now == learner.Learner("learns", "the agent is learning")
+
+
 @pytest.mark.parametrize(
     ("mode", "true", "waiting", "metrics", "state", "words"),
     [
         ("wait", 0.0, 3, {"reward_model/trusted": 1.0}, "waits", "the agent waits for answers"),
         ("async", 0.0, 3, {"reward_model/trusted": 1.0}, "learns", "the agent is learning"),
         ("async", 0.0, 3, UNTRUSTED, "waits", "the agent waits for answers: its reward model is not trusted yet"),
-        ("async", 0.0, 0, UNTRUSTED, "learns", "beyond doubt (by 0.02 ± 0.03)"),
+        ("async", 0.0, 0, UNTRUSTED, "waits", "the agent does not train yet, and asks as it plays: its reward model is not trusted yet"),
+        ("async", 0.0, 0, UNTRUSTED, "waits", "beyond doubt (by 0.02 ± 0.03)"),
         ("async", 1.0, 3, UNTRUSTED, "learns", "the agent is learning; its reward model is not trusted yet"),
-        ("async", 0.0, 3, {}, "waits", "too few"),
+        ("async", 0.0, 3, {}, "waits", "its reward model has too few answers"),
     ],
 )
 def test_what_the_learner_does(
@@ -228,6 +278,25 @@ def test_nobody_waits_for_what_is_with_others(judging: Any, ask: Any, store: Sto
     assert words.startswith("1 wait for other people")
 
 
+def test_what_waits_elsewhere_is_named(judging: Any, store: Store, clips: Any, clock: Time) -> None:
+    found = clips(8)
+    store.post_queries([QueryDraft("ranking", tuple(found[:3])), QueryDraft("ranking", tuple(found[3:6])), QueryDraft("rating", (found[6],))])
+    app, view = judging()
+    clock.now += 3.0
+    pump(app, 4)
+    assert view._waiting_words() == ("No pair is waiting.", "2 rankings wait: Rank answers them. 1 rating waits: Rate answers it.", True)
+
+
+def test_what_cannot_be_shown_is_not_said_to_wait_for_others(judging: Any, ask: Any, films: Films, clips: Any, clock: Time) -> None:
+    ask(1)
+    films.broken = set(clips(2))
+    app, view = judging()
+    clock.now += 3.0
+    pump(app, 4)
+    assert view._waiting_words() == ("No pair is waiting.", "1 cannot be shown: the line below says why.", True)
+    assert "cannot be shown: does not reproduce" in view._status()[0]
+
+
 # The desk
 
 
@@ -236,7 +305,7 @@ def test_the_desk_is_set_in_a_file(tmp_path: Path) -> None:
     assert desk.read_desk(file) == desk.Desk()
     file.write_text("ask_name = true\nleast_seconds = 1.5\nagent_score = true\n")
     assert desk.read_desk(file) == desk.Desk(True, 1.5, True)
-    for wrong, words in (("least_seconds = -1", "0..60"), ("least_seconds = nan", "0..60"), ("ask_nam = true", "ask_name"), ("=", "read")):
+    for wrong, words in (("least_seconds = -1", "0..60"), ("least_seconds = nan", "finite"), ("ask_nam = true", "ask_name"), ("=", "read")):
         file.write_text(wrong)
         with pytest.raises(UserError, match=words):
             desk.read_desk(file)
@@ -295,16 +364,20 @@ def test_the_agents_score_is_shown_to_judges_who_want_it(judging: Any, ask: Any,
     assert not shown()
 
 
-_ANSWERS = ("left", "right", "clearly", "equal", "unsure", "clip", "tie", "next", "previous", "take", "rate", "digit")
-_SAME = {"play": "pause", "confirm": "retry", "keep": "retry", "discard": "undo", "good": "praise", "bad": "scold"}
+_ANSWERS = (
+    *("left", "right", "clearly", "equal", "unsure", "clip", "tie", "next", "previous", "take", "rate", "digit"),
+    *("praise", "scold", "strong", "good", "bad", "teach", "what if"),
+)
+_SAME = {"play": "pause", "lead": "pause", "confirm": "retry", "keep": "retry", "discard": "drop"}
+"""Play, or stand still; store this; let go of this."""
 
 
 def test_the_same_key_means_the_same_in_every_view() -> None:
-    """Apart from answers themselves, and from gamepads, which have few buttons. ← → are answers, or lead along time."""
+    """Buttons of gamepads too, apart from answers themselves, and from arrows: they are answers, or lead along time and episodes."""
     meanings: dict[str, set[str]] = {}
     for commands in (*(task.commands() for task in TASKS), play_view.COMMANDS):
         for command in commands:
             if not command.name.replace("_", " ").startswith(_ANSWERS):
                 for key in command.keys:
                     meanings.setdefault(key, set()).add(_SAME.get(command.name, command.name))
-    assert {key: found for key, found in meanings.items() if len(found) > 1 and "pad:" not in key} == {}
+    assert {key: found for key, found in meanings.items() if len(found) > 1} == {}

@@ -84,7 +84,7 @@ def test_every_key_of_the_player_does_something(playing: Any, clock: Time) -> No
     assert session.phase == "playing"
     press(app, pygame.K_r, text="r")
     assert session.phase == "over"
-    press(app, pygame.K_BACKSPACE)
+    press(app, pygame.K_DELETE)
     pump(app, 2)
     assert (session.phase, session.episode, session.kept) == ("ready", 2, 0)
 
@@ -297,3 +297,35 @@ def test_the_second_player_finds_their_keys_in_the_help(playing: Any) -> None:
     lines = {command.help: command.keys for command in help_lines(view)}
     assert lines["first player: left"] == ("left", "pad:dpleft")
     assert lines["second player: left"] == ("@a", "pad2:dpleft")
+
+
+def test_an_episode_that_cannot_be_stored_is_not_lost_by_a_key(
+    playing: Any, clock: Time, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, view = playing()
+    press(app, pygame.K_RIGHT, up=False)
+    for _ in range(5):
+        later(app, clock, 0.1)
+    press(app, pygame.K_r, text="r")
+    with monkeypatch.context() as broken:
+
+        def refuse(drafts: Any) -> Any:
+            raise UserError("the disk is full")
+
+        broken.setattr(store, "post_answers", refuse)
+        press(app, pygame.K_RETURN)
+        pump(app, 2)
+    assert view.session.phase == "failed"
+    decisions = view.session.decisions
+    press(app, pygame.K_r, text="r")
+    press(app, pygame.K_p, text="p")
+    assert (view.session.phase, view.session.decisions) == ("failed", decisions)
+    press(app, pygame.K_ESCAPE)
+    assert app.asking is not None
+    assert app.asking.words == "The episode is not stored: the disk is full"
+    press(app, pygame.K_x, text="x")
+    press(app, pygame.K_RETURN)
+    pump(app, 2)
+    [answer] = store.answers().answers
+    assert isinstance(answer.value, Demonstration)
+    assert (view.session.kept, view.session.episode) == (1, 2)

@@ -280,3 +280,31 @@ def test_the_ranker_survives(store: Store, questions: Any, clock: Time, show: An
     storm(show(view, clock), clock, chance, worker, [*KEYS, *(pygame.K_1 + digit for digit in range(7)), pygame.K_1, pygame.K_2])
     session.close()
     assert_answered_once(store, ids, 60, posted)
+
+
+def test_a_ranking_that_is_complete_too_early_is_stored_in_time(store: Store, films: Films, show: Any, questions: Any, clock: Time) -> None:
+    questions(2)
+    session = RankSession(store, films, "ann", Inline(), clock, clock, least_seconds=2.0)
+    app = show(RankView(session, Keymap(), aim=lambda name: ("Line", ""), now=clock), clock)
+    pump(app, 2)
+
+    def later(seconds: float) -> None:
+        clock.now += seconds
+        pump(app, 3)
+
+    later(0.5)
+    for key, text in ((pygame.K_2, "2"), (pygame.K_1, "1")):
+        press(app, key, text=text)
+    assert session.notice == "Look a little longer: this ranking is stored then."
+    press(app, pygame.K_BACKSPACE)
+    later(2.0)
+    assert values(store) == [], "taken back, it is not complete"
+    press(app, pygame.K_BACKSPACE)
+    assert session.order.groups == ()
+    session._looked = 0.5
+    for key, text in ((pygame.K_2, "2"), (pygame.K_1, "1")):
+        press(app, key, text=text)
+    later(1.0)
+    assert values(store) == []
+    later(0.6)
+    assert values(store) == [Ranking((1, 0))]

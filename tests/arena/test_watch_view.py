@@ -49,10 +49,10 @@ def test_watch_by_keys(watching: tuple[App, WatchView], world: World, clock: Tim
     press(app, pygame.K_RIGHT)
     press(app, pygame.K_LEFT)
     assert (session.head.t, session.head.paused) == (1, True), "decisions, as in Ask"
-    press(app, pygame.K_PAGEDOWN)
+    press(app, pygame.K_DOWN)
     pump(app, 20)
     assert session.reel.replay_id != newest
-    press(app, pygame.K_PAGEUP)
+    press(app, pygame.K_UP)
     assert session.reel.replay_id == newest
     pump(app, 3)
     click(app, place(app, "seek 20"), place(app, "seek 25"), place(app, "seek 33"))

@@ -101,7 +101,7 @@ def test_an_export_as_csv_under_pseudonyms(filled: Path, tmp_path: Path) -> None
     assert (rows[2]["response_seconds"], rows[2]["retracted_at"], rows[2]["control"]) == ("2.5", "", "false")
     assert json.loads(rows[0]["clips"])[1]["segments"][0]["start"] == 9
     assert (rows[3]["kind"], rows[3]["query_id"], rows[3]["step"], rows[3]["game"]) == ("evaluation", "", "7", "probe/none")
-    assert json.loads(rows[3]["value"]) == {"value": -0.5, "seat": 0}
+    assert json.loads(rows[3]["value"]) == {"value": -0.5, "seat": 0, "speed": 1.0, "since_end": None}
 
 
 def test_what_was_meant_by_rankings_and_ratings(filled: Path) -> None:

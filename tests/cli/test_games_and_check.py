@@ -98,7 +98,7 @@ def test_check_game_explains_wrong_names_and_numbers(capsys: pytest.CaptureFixtu
 def test_check_agent_runs_on_the_shapes_of_a_game(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "agent", "ppo", "--game", "board/tic_tac_toe", "--set", "epochs=1", "--set", "hidden=[8]"]) == 0
     out = capsys.readouterr().out
-    assert "12 of 12 rules hold" in out
+    assert "13 of 13 rules hold" in out
     assert "ppo on board/tic_tac_toe: Place marks" in out
     assert "several kinds" not in out
 

@@ -74,7 +74,14 @@ def test_tables_titles_bars_and_lines_are_literal() -> None:
 
 def test_every_console_and_every_column_is_literal() -> None:
     sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "rlhf_games").rglob("*.py") if path.name != "console.py"}
-    for word in (r"\bConsole\(", r"\bTextColumn\b", r"from rich import print", r"rich\.print"):
+    for word in (
+        r"\bConsole\(",
+        r"\bTextColumn\b",
+        r"from rich import print",
+        r"rich\.print",
+        r"rich\.markup",
+        r"\[/?(bold|dim|italic|red|green)\]",
+    ):
         assert [path.name for path, text in sources.items() if re.search(word, text)] == []
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from rlhf_games import workspace
 from rlhf_games.arena.runs import find_runs, find_target
@@ -30,6 +35,13 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     workspace.refresh()
 
 
+def annotators_of(report: str) -> list[list[str]]:
+    """The rows of a report's table of annotators."""
+    table = report.partition("Annotators: answers that stand")[2].partition("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table.partition("<tbody>")[2] or table, re.DOTALL)
+    return [cells for row in rows if (cells := re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL))]
+
+
 def test_a_run_with_its_store_elsewhere_is_found_by_every_verb(
     lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,7 +57,13 @@ def test_a_run_with_its_store_elsewhere_is_found_by_every_verb(
     assert "60 answers to queries" in capsys.readouterr().out
     assert main(["answers", own, "--export", "-"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 30
-    assert main(["report", own]) == 0
+    for name in ("own", "second"):
+        assert main(["report", str(lab / "runs" / name), "--no-clips"]) == 0
+        report = (lab / "runs" / name / "report.html").read_text(encoding="utf-8")
+        assert annotators_of(report) == [["teacher:oracle", "teacher", "30", "0", "0", "0", "–", "–"]], "its own answers and no others"
+    assert main(["answers", own]) == 0
+    table = capsys.readouterr().out
+    assert [line.split()[1::2] for line in table.splitlines() if "teacher:oracle" in line] == [["teacher:oracle", "teacher", "30"]]
     assert main(["reproduce", own, "--out", str(lab / "again")]) == 0
     assert (lab / "again" / "store.sqlite").exists()
     assert main(["reproduce", str(lab / "runs" / "second"), "--out", str(lab / "third")]) == 2
@@ -93,6 +111,14 @@ def test_a_store_that_cannot_be_used_leaves_no_run_behind(lab: Path, capsys: pyt
     assert "store.json" in capsys.readouterr().err
 
 
+@given(password=st.text(st.characters(exclude_characters="@", exclude_categories=["Cs"]), min_size=1, max_size=12))
+def test_no_password_that_a_database_takes_is_shown(password: str) -> None:
+    full = f"postgresql://ann:{password}@host/games?sslmode=require"
+    assert make_url(full).password == unquote(password), "it is one"
+    assert without_password(full) == "postgresql://ann@host/games?sslmode=require"
+    assert password_of(keep_secret(full)) == unquote(password)
+
+
 def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for full, public in {
@@ -101,6 +127,15 @@ def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.M
         "postgresql://host/games?password=pw&user=ann": "postgresql://host/games?user=ann",
         "postgresql://host/games?password=pw": "postgresql://host/games",
         "postgresql://ann@host/games?sslmode=require": "postgresql://ann@host/games?sslmode=require",
+        "postgresql://u:pa?ss@host/db": "postgresql://u@host/db",
+        "postgresql://u:p/a?s=s@host:5/db?sslmode=require": "postgresql://u@host:5/db?sslmode=require",
+        "postgresql://u:p@s/w@host/db": "postgresql://u@host/db",
+        "postgresql://u:p@s?w@host/db": "postgresql://u@host/db",
+        "postgresql+psycopg://u:@host": "postgresql+psycopg://u@host",
+        "postgresql://a@b@host/db": "postgresql://a@b@host/db",
+        "postgresql://host/db?user=a@b&pass%77ord=pw": "postgresql://host/db?user=a@b",
+        "postgresql://host/db?&Password=p?w&sslpassword=x": "postgresql://host/db",
+        "postgresql://host/db?": "postgresql://host/db?",
         "sqlite:////a:b@c.sqlite": "sqlite:////a:b@c.sqlite",
         "some:where@here.sqlite": "some:where@here.sqlite",
     }.items():
@@ -109,6 +144,9 @@ def test_addresses_without_their_passwords(tmp_path: Path, monkeypatch: pytest.M
     assert (secret_of(public), password_of(public)) == ("postgresql://ann:p%40w@host/one", "p@w")
     assert (secret_of("postgresql://bob@host/one"), password_of("postgresql://bob@host/one")) == ("postgresql://bob@host/one", None)
     assert resolve("x.sqlite") == str(tmp_path / "x.sqlite")
+    assert resolve("sqlite:///x.sqlite") == resolve("sqlite+pysqlite:///x.sqlite?mode=rw") == str(tmp_path / "x.sqlite")
+    assert resolve("sqlite:////x.sqlite") == "/x.sqlite"
+    assert resolve("sqlite:///:memory:") == "sqlite:///:memory:"
     assert resolve(str(tmp_path)) == str(tmp_path / "store.sqlite")
     (tmp_path / "store.json").write_text(json.dumps({"store": "postgresql://host/x", "session": "s"}))
     assert resolve(".") == "postgresql://host/x"

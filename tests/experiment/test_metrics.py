@@ -11,8 +11,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from rlhf_games.cli.main import main
 from rlhf_games.core.errors import UserError
 from rlhf_games.experiment.metrics import MetricsWriter, read_metrics, series
+from rlhf_games.experiment.run_report import write_run_report
 from rlhf_games.experiment.rundir import RunDirectory
 
 
@@ -100,13 +102,32 @@ def test_nothing_is_appended_by_mistake(run: RunDirectory) -> None:
         MetricsWriter(run)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"a": 1}', '{"step": "x"}', "3", '{"step": Infinity}', '{"step": 1e400}', "[" * 9_999])
-def test_damage_before_the_end_is_said(run: RunDirectory, line: str) -> None:
+NO_LINES = [
+    *("{", "[]", '{"a": 1}', '{"step": "x"}', "3", '"step"', '{"step": Infinity}', '{"step": 1e400}', "[" * 9_999, "\\xff"),
+    *('{"step": true}', '{"step": null}', '{"step": 1.0}', '{"step": 1000000000000000000000000000000}', '{"step": 9223372036854775808}'),
+    *('{"step": 1, "x": "a"}', '{"step": 1, "x": [1]}', '{"step": 1, "x": {}}', '{"step": 1, "time": "now"}'),
+    '{"step": 1, "x": 1' + "0" * 400 + "}",
+]
+
+
+@pytest.mark.parametrize("line", NO_LINES, ids=lambda line: line[:30])
+def test_damage_before_the_end_is_said(run: RunDirectory, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     run.metrics_path.write_text(json.dumps({"step": 1}) + "\n" + line + "\n" + json.dumps({"step": 2}) + "\n")
     with pytest.raises(UserError, match="line 2"):
         read_metrics(run.metrics_path)
     with pytest.raises(UserError, match="missing"):
         read_metrics(run.path / "nowhere.jsonl")
+    assert main(["report", str(run.path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {run.metrics_path}, line 2, is damaged")
+    assert said.count("\n") == 1
+
+
+def test_whatever_a_line_may_hold_can_be_drawn(run: RunDirectory) -> None:
+    run.metrics_path.write_text('{"step": -9223372036854775808, "x": true, "y": 1e308}\n{"step": 9223372036854775807, "x": null, "y": 0}\n')
+    lines = read_metrics(run.metrics_path)
+    assert [values.tolist()[0] for values in series(lines, "x")] == [-(2**63), 1.0]
+    assert write_run_report(run).exists()
 
 
 def test_wandb_is_optional(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from rlhf_games.experiment.checkpoints import Checkpoints, DamagedCheckpointErro
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.rundir import RunDirectory
 from rlhf_games.experiment.runner import Interruption, create_run, execute
+from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.store import Store
 
 from .tiny import tiny
@@ -36,10 +37,15 @@ def until(bench: Bench) -> Until:
     return go
 
 
+def paid() -> Experiment:
+    """The agent is paid from the first answers on, so that every iteration counts its 128 steps."""
+    return tiny(model__trust=0.0)
+
+
 @pytest.fixture
 def run(until: Until, tmp_path: Path) -> RunDirectory:
     """Stopped after two of four iterations."""
-    made = create_run(tiny(), tmp_path / "run")
+    made = create_run(paid(), tmp_path / "run")
     assert until(made, 2) is None
     return made
 
@@ -63,15 +69,15 @@ def asked(run: RunDirectory) -> int:
 
 def test_a_missing_store_is_refused_and_none_is_made(until: Until, run: RunDirectory) -> None:
     count = asked(run)
-    run.store_path.unlink()
+    (run.path / "store.sqlite").unlink()
     with pytest.raises(UserError, match=rf"no store here.*checkpoint 2 was made of {count} questions"):
         until(run)
-    assert not run.store_path.exists()
+    assert not (run.path / "store.sqlite").exists()
     assert steps(run) == [128, 256]
 
 
 def test_an_empty_store_is_refused(until: Until, run: RunDirectory) -> None:
-    run.store_path.write_bytes(b"")
+    (run.path / "store.sqlite").write_bytes(b"")
     with pytest.raises(UserError, match=r"store\.sqlite: .*checkpoint 2 was made of"):
         until(run)
     for file in run.path.glob("store.sqlite*"):
@@ -88,14 +94,14 @@ def count_text(run: RunDirectory) -> str:
 
 
 def test_an_older_copy_of_the_store_is_refused(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     with Store.open(run.path, create=False) as store:
         first = len(store.answers().answers)
-    shutil.copy(run.store_path, tmp_path / "old.sqlite")
+    shutil.copy(run.path / "store.sqlite", tmp_path / "old.sqlite")
     until(run, 2)
     before = asked(run)
-    shutil.copy(tmp_path / "old.sqlite", run.store_path)
+    shutil.copy(tmp_path / "old.sqlite", run.path / "store.sqlite")
     with pytest.raises(UserError, match=rf"{before - first} questions are missing"):
         until(run)
 
@@ -106,7 +112,7 @@ def test_answers_that_are_missing_are_counted(until: Until, run: RunDirectory) -
 
     with Store.open(run.path, create=False) as store:
         end = store.answers().cursor
-    with sqlite3.connect(run.store_path) as database:
+    with sqlite3.connect(run.path / "store.sqlite") as database:
         database.execute("DELETE FROM answers WHERE id > ?", (end - 3,))
         database.execute("UPDATE log_head SET value = ?", (end - 3,))
     database.close()
@@ -122,7 +128,7 @@ def test_checkpoints_that_are_gone_are_missed(until: Until, run: RunDirectory) -
 
 
 def test_killed_before_its_first_checkpoint_a_run_begins_again(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     shutil.rmtree(run.checkpoints_path)
     assert until(RunDirectory.open(run.path)) is not None
@@ -130,7 +136,7 @@ def test_killed_before_its_first_checkpoint_a_run_begins_again(until: Until, tmp
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_goes_on(until: Until, run: RunDirectory, tmp_path: Path) -> None:
-    whole = create_run(tiny(), tmp_path / "whole")
+    whole = create_run(paid(), tmp_path / "whole")
     expected = until(whole)
     damage(run, 2)
     with pytest.raises(UserError, match=rf"checkpoint 2 .*damaged.*rlhf-games resume {run.path} --back-to 1"):
@@ -143,7 +149,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_goes_on(until: Until
 
 
 def test_where_no_checkpoint_is_whole_a_run_starts_anew(until: Until, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(paid(), tmp_path / "run")
     until(run, 1)
     damage(run, 1)
     with pytest.raises(UserError, match="none before it: start another run"):

@@ -219,7 +219,7 @@ def test_a_run_publishes_before_it_begins_and_after_each_iteration(go: Go, bench
 
 
 def test_progress_goes_into_a_log_file_too(go: Go, tmp_path: Path) -> None:
-    run = create_run(tiny(), tmp_path / "run")
+    run = create_run(tiny(model__trust=0.0), tmp_path / "run")
     go(run, stop=1)
     go(run)
     lines = [line.partition("  ")[2] for line in (run.path / "progress.log").read_text().splitlines()]

@@ -52,7 +52,11 @@ from .tiny import settings, tiny
         ({"feedback__query__clip_length": 0}, "feedback.query.clip_length", "must be at least 1"),
         ({"feedback__query__strategy": "recency"}, "feedback.query.strategy", "needs half_life"),
         ({"feedback__teacher": "oracl"}, "feedback.teacher", "must be human or one of"),
-        ({"feedback__teacher_settings": {"betta": 1.0}}, "feedback.teacher_settings", "has no 'betta'; it has beta"),
+        (
+            {"feedback__teacher_settings": {"betta": 1.0}},
+            "feedback.teacher_settings.betta",
+            "did you mean 'feedback.teacher_settings.beta'",
+        ),
         ({"feedback__teacher_settings": {"beta": "high"}}, "feedback.teacher_settings.beta", "must be a number"),
         ({"feedback__teacher_settings": {"gamma": 0.0}}, "feedback.teacher_settings", "TeacherConfig.gamma must be in"),
         ({"model__members": 1, "feedback__query__strategy": "disagreement"}, "feedback.query.strategy", "set model.members to 2 or more"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def test_the_table_says_where_there_is_no_ratio(
     said = capsys.readouterr().out
     assert "8.00 (0.67)" in said
     assert "6.00 (no ratio)" in said
+    assert re.search(r" 0\.67 \[-?\d+\.\d\d, \d+\.\d\d\] ", said), "(8 - 2) / (11 - 2) and its interval"
+    assert "\\" not in said
     assert "bad: no ratio: trained on the true reward it scores 1.10 (standard error 0.10), not clearly above" in said
     assert (tmp_path / "ratios.png").exists()
 

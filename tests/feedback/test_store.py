@@ -9,6 +9,7 @@ import pytest
 
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Advice, Demonstration, Evaluation, Preference, Question, Ranking, Rating, Takeover
+from rlhf_games.feedback.export import exported
 from rlhf_games.feedback.store import AnswerDraft, QueryDraft, Store
 from rlhf_games.replay.clip import Clip, Segment
 from rlhf_games.replay.replay import Replay
@@ -352,6 +353,25 @@ def test_progress_counts(store: Store, ask: Ask, clock: Clock) -> None:
     store.register("eve", "teacher", {"beta": 1.0})
     found = {person.name: (person.kind, person.details, person.answers) for person in store.annotators()}
     assert found == {"ann": ("person", {}, 2), "bob": ("person", {}, 1), "eve": ("teacher", {"beta": 1.0}, 0)}
+
+
+def test_annotators_and_unasked_answers_of_one_session(store: Store, ask: Ask) -> None:
+    mine, theirs = ask(2, session="mine"), ask(2, session="theirs")
+    (replay_id, *_) = store.replay_ids()
+    store.post_answers([draft(mine[0]), draft(theirs[0]), draft(theirs[1]), draft(theirs[0], annotator="bob")])
+    store.lease_many("eve", 1, only=[mine[1]])
+    store.lease_many("fay", 1, only=[theirs[0]])
+    for session, name in (("mine", "gus"), ("theirs", "hal"), (None, "ida")):
+        store.session = session
+        store.post_answers([AnswerDraft(name, Evaluation(1.0), 1.0, 2.0, name, replay_id=replay_id, step=3)])
+    store.session = "theirs"
+    assert store.undo_last("bob") is not None
+    assert {person.name: person.answers for person in store.annotators()} == {"ann": 2, "bob": 0, "hal": 1, "ida": 1}
+    assert {row["uuid"]: row["session"] for row in exported(store) if row["query_id"] is None} == {"hal": "theirs", "ida": None}
+    assert {row["session"] for row in exported(store) if row["query_id"] is not None} == {"theirs"}
+    store.session = "mine"
+    assert {person.name: person.answers for person in store.annotators()} == {"ann": 1, "eve": 0, "gus": 1, "ida": 1}
+    assert [answer.session for answer in store.answers().answers] == [None, "mine", None]
 
 
 def test_more_rows_than_one_statement_takes(store: Store, ask: Ask) -> None:

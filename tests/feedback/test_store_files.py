@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import Demonstration, Evaluation, Preference
 from rlhf_games.feedback.schema import SCHEMA_REVISION
-from rlhf_games.feedback.store import Store
+from rlhf_games.feedback.store import Store, database
 
 from .conftest import Clock, asker, draft
 
@@ -74,6 +75,7 @@ def test_who_only_reads_changes_nothing_not_even_an_early_schema(old: Path) -> N
         before, names = old.read_bytes(), sorted(path.name for path in old.parent.iterdir())
         with Store.open(old, create=False, read_only=True) as store:
             assert everything(store) == SAID
+            assert store.name == str(old), "not that of the copy that is read"
             assert store.progress().open == 3
             with pytest.raises(UserError, match="cannot be written"):
                 store.retract(1, "ann")
@@ -92,6 +94,20 @@ def test_who_only_reads_sees_what_a_writer_has_just_written(tmp_path: Path, cloc
             store.post_answers([draft(query)])
             with Store.open(tmp_path / "store.sqlite", create=False, read_only=True) as reader:
                 assert len(reader.history()) == number
+
+
+def test_who_only_reads_waits_for_a_store_that_is_being_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    path.touch()
+    monkeypatch.setattr(database, "_MAKING_SECONDS", 0.1)
+    with pytest.raises(UserError, match="is empty"):
+        Store.open(path, create=False, read_only=True)
+    monkeypatch.setattr(database, "_MAKING_SECONDS", 60.0)
+    with ThreadPoolExecutor() as pool:
+        seen = pool.submit(lambda: Store.open(path, create=False, read_only=True))
+        Store.open(path).close()
+        with seen.result() as reader:
+            assert reader.history() == []
 
 
 READ = """

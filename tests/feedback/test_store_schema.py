@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -23,7 +24,7 @@ from rlhf_games.feedback.schema import SCHEMA_REVISION, metadata
 from rlhf_games.feedback.store import Store
 from rlhf_games.feedback.store.database import open_engine, parse_target
 
-from .conftest import asker, draft, make_replay
+from .conftest import NO_POSTGRES, POSTGRES, asker, draft, make_replay
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(target: str) -> None:
@@ -59,6 +60,28 @@ def test_a_store_of_a_newer_schema_is_refused(target: str) -> None:
     reader.dispose()
     with pytest.raises(UserError, match=f"schema 9999, newer than {SCHEMA_REVISION}.*update rlhf-games"):
         Store.open(target)
+
+
+@pytest.mark.skipif(POSTGRES not in os.environ, reason=NO_POSTGRES)
+@pytest.mark.parametrize("target", ["postgresql"], indirect=True)
+def test_who_only_reads_changes_nothing_on_postgresql(target: str) -> None:
+    with pytest.raises(UserError, match="is empty"):
+        Store.open(target, read_only=True)
+    with Store.open(target) as store:
+        store.register("ann")
+    with Store.open(target, create=False, read_only=True) as reader:
+        assert [person.name for person in reader.annotators()] == ["ann"]
+        with pytest.raises(UserError, match=r"cannot be written.*read-only transaction"):
+            reader.register("bob")
+    engine = sa.create_engine(sa.make_url(target).set(drivername="postgresql+psycopg"))
+    for schema, words in (("0001", f"schema 0001, older than {SCHEMA_REVISION}.*only read here"), ("9999", "9999, newer than")):
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = :schema"), {"schema": schema})
+        with pytest.raises(UserError, match=words):
+            Store.open(target, create=False, read_only=True)
+        with engine.connect() as connection:
+            assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == schema
+    engine.dispose()
 
 
 def test_sqlite_is_opened_for_durability(tmp_path: Path) -> None:

@@ -8,18 +8,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from rlhf_games.feedback.schema import STILL_WANTED, annotators, answers, queries, retractions
+from rlhf_games.feedback.store import log
 from rlhf_games.feedback.store.queue import is_leased, of_session
 from rlhf_games.feedback.store.records import Annotator, Progress, Row
 
 _EFFECTIVE = answers.outerjoin(retractions, retractions.c.answer_id == answers.c.id)
 
 
-def read_annotators(connection: Connection, store: str) -> list[Annotator]:
-    """All annotators with the number of their effective answers, by name."""
-    counted = sa.select(answers.c.annotator, sa.func.count().label("answers")).select_from(_EFFECTIVE)
-    counts = counted.where(retractions.c.id.is_(None)).group_by(answers.c.annotator).subquery()
+def read_annotators(connection: Connection, store: str, session: str | None = None) -> list[Annotator]:
+    """Annotators with the number of their effective answers, by name: all, or those who answered or hold a query of one session."""
+    standing = sa.func.count().filter(retractions.c.id.is_(None)).label("answers")
+    counted = log.of_session(sa.select(answers.c.annotator, standing).select_from(_EFFECTIVE), session)
+    counts = counted.group_by(answers.c.annotator).subquery()
     statement = sa.select(annotators, sa.func.coalesce(counts.c.answers, 0).label("answers"))
     statement = statement.outerjoin(counts, counts.c.annotator == annotators.c.name).order_by(annotators.c.name)
+    if session is not None:
+        holders = of_session(sa.select(queries.c.leased_by).where(queries.c.leased_by.is_not(None)), session)
+        statement = statement.where(sa.or_(counts.c.annotator.is_not(None), annotators.c.name.in_(holders)))
     return [_read_annotator(Row(store, "annotators", dict(row))) for row in connection.execute(statement).mappings()]
 
 

@@ -4,7 +4,8 @@ SQLite runs in WAL mode with ``synchronous=FULL``: a commit returns when the log
 writing transaction begins with ``BEGIN IMMEDIATE``, so that it can wait for its turn but never fails half-way. PostgreSQL runs with
 ``synchronous_commit=on``.
 
-Who only reads (``read_only``) changes nothing: a store of an earlier schema is read from a copy in memory that is brought up to date.
+Who only reads (``read_only``) changes nothing: an SQLite store of an earlier schema is read from a copy in memory that is brought up to
+date; on PostgreSQL, where every transaction is then read-only, such a store is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -25,6 +26,9 @@ from rlhf_games.feedback.place import read_place, secret_of, without_password
 from rlhf_games.feedback.schema import SCHEMA_REVISION, log_head
 from rlhf_games.feedback.store import files
 from rlhf_games.feedback.store.files import BUSY_SECONDS
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MAKING_SECONDS = 2.0
 """How long an empty database may be one that another process is just making a store of."""
@@ -95,9 +99,10 @@ def open_engine(url: URL, create: bool, read_only: bool = False) -> tuple[Engine
     name = describe(url)
     if not url.drivername.startswith("sqlite"):
         settings = {name: value for name, value in _LOSSES.items() if name not in url.query}
-        settings["options"] = f"{url.query.get('options', '')} -c synchronous_commit=on".strip()
+        kept = "default_transaction_read_only=on" if read_only else "synchronous_commit=on"
+        settings["options"] = f"{url.query.get('options', '')} -c {kept}".strip()
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=settings)
-        return engine, _with_schema(engine, name, create)
+        return engine, _with_schema(engine, name, create, read_only)
     path = Path(str(url.database))
     files.make_file(path, create and not read_only)
     try:
@@ -112,11 +117,14 @@ def open_engine(url: URL, create: bool, read_only: bool = False) -> tuple[Engine
     return engine, _with_schema(engine, name, create)
 
 
-def _with_schema(engine: Engine, name: str, create: bool) -> Engine:
+def _with_schema(engine: Engine, name: str, create: bool, read_only: bool = False) -> Engine:
     """The engine for writing, once the database is a store of the present schema."""
     writer = engine.execution_options(immediate=True)
     try:
-        _ensure_schema(writer, name, create)
+        if read_only:
+            _demand_schema(writer, name)
+        else:
+            _ensure_schema(writer, name, create)
     except DBAPIError as error:
         engine.dispose()
         hint = "; a run keeps no password: set PGPASSWORD or write ~/.pgpass" if "password" in str(error.orig) else ""
@@ -132,8 +140,7 @@ def _open_to_read(url: URL, path: Path, name: str) -> tuple[Engine, Engine]:
     engine = sa.create_engine(url, creator=lambda: files.connect_to_read(path))
     event.listen(engine, "begin", _begin_sqlite)
     try:
-        with engine.connect() as connection:
-            found = _found(connection, name)
+        found = _found_soon(engine, name)
         if found == SCHEMA_REVISION:
             return engine, engine
         engine.dispose()
@@ -191,18 +198,38 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _ensure_schema(writer: Engine, name: str, create: bool) -> None:
-    deadline = time.monotonic() + _MAKING_SECONDS
-    while True:
-        with writer.connect() as connection:
-            found = _found(connection, name)
-        if found is not None or create or time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
+    found = _found_soon(writer, name, wait=not create)
     if found == SCHEMA_REVISION:
         return
     if found is None and not create:
         raise _empty(name)
     _migrate(writer, name)
+
+
+def _demand_schema(engine: Engine, name: str) -> None:
+    """Raises ``UserError`` unless the database is a store of the present schema."""
+    found = _found_soon(engine, name)
+    if found is None:
+        raise _empty(name)
+    if found in _known_revisions(_migrations()) - {SCHEMA_REVISION}:
+        raise UserError(
+            f"{name}: this store has schema {found}, older than {SCHEMA_REVISION} of this rlhf-games, and is only read here: "
+            "rlhf-games resume (of a run that it serves), teach or judge brings it up to date"
+        )
+    if found != SCHEMA_REVISION:
+        raise _newer(name, found)
+
+
+def _found_soon(engine: Engine, name: str, *, wait: bool = True) -> str | None:
+    """The schema of a store, as `_found`; an empty database is looked at again for a while: somebody may just be making a store of it."""
+    deadline = time.monotonic() + (_MAKING_SECONDS if wait else 0.0)
+    while True:
+        with engine.connect() as connection:
+            found = _found(connection, name)
+        if found is not None or time.monotonic() >= deadline:
+            return found
+        engine.dispose()  # who only reads may have opened the file as one that nobody changes
+        time.sleep(0.05)
 
 
 def _found(connection: Connection, name: str) -> str | None:
@@ -229,24 +256,41 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _migrate(writer: Engine, name: str) -> None:
-    # Alembic is imported only where there is something to do: opening an existing store stays quick.
-    from alembic import command
+def _newer(name: str, found: str) -> UserError:
+    return UserError(
+        f"{name}: this store has schema {found}, newer than {SCHEMA_REVISION} of this rlhf-games; "
+        "update rlhf-games, or use the version that made the store"
+    )
+
+
+# Alembic is imported only where there is something to do: opening an existing store stays quick.
+
+
+def _migrations() -> Config:
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return config
+
+
+def _known_revisions(config: Config) -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _migrate(writer: Engine, name: str) -> None:
+    from alembic import command
+
+    config = _migrations()
+    known = _known_revisions(config)
     with writer.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         found = _revision(connection)  # again: another process may have been quicker
         if found is not None and found not in known:
-            raise UserError(
-                f"{name}: this store has schema {found}, newer than {SCHEMA_REVISION} of this rlhf-games; "
-                "update rlhf-games, or use the version that made the store"
-            )
+            raise _newer(name, found)
         if found != SCHEMA_REVISION:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -168,6 +168,8 @@ class Answer:
     shown_at: float
     answered_at: float
     received_at: float
+    session: str | None = None
+    """Of a free-standing answer: the only session that it belongs to, None: all; an answer to a query belongs to the query's."""
 
     @property
     def kind(self) -> str:
@@ -363,4 +365,5 @@ def read_answer(row: Row) -> Answer:
         shown_at=row.number("shown_at"),
         answered_at=row.number("answered_at"),
         received_at=row.number("received_at"),
+        session=None if row.missing("session") else row.text("session"),
     )

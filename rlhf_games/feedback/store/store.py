@@ -17,7 +17,7 @@ from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.answers import AnswerValue
 from rlhf_games.feedback.schema import STILL_WANTED, annotators, episodes, queries, replays
 from rlhf_games.feedback.store import counts, log, queue
-from rlhf_games.feedback.store.database import StoreLost, open_engine, parse_target
+from rlhf_games.feedback.store.database import StoreLost, describe, open_engine, parse_target
 from rlhf_games.feedback.store.holder import new_holder
 from rlhf_games.feedback.store.records import Annotator, Answer, AnswerDraft, AnswerPage, Progress, Query, QueryDraft, Row, check_name
 from rlhf_games.feedback.store.sql import insert_new, select_where_in
@@ -40,8 +40,9 @@ class Store(Transactions):
         clock: Callable[[], float] | None = None,
         again: Callable[[StoreLost], bool] | None = None,
         session: str | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(reader, writer, clock, again)
+        super().__init__(reader, writer, clock, again, name)
         self.session = session
         """Where it was opened as a run's part of a shared store: only this session's questions and answers are seen. None: all."""
         self._holder = new_holder()
@@ -66,13 +67,14 @@ class Store(Transactions):
           clock: seconds since 1970; None: PostgreSQL's own clock, this machine's on SQLite.
           again: asked whenever the database does not answer (PostgreSQL starts again): True tries the same once more; it may wait first.
             What must not be done twice (`undo_last`) is not. None: never.
-          read_only: nothing is changed, not even an earlier schema; works without the right to write.
+          read_only: nothing is changed, not even an earlier schema; works without the right to write. A store of an earlier schema is read
+            from a copy in memory on SQLite, and refused on PostgreSQL.
 
         Raises:
           UserError: cannot be opened, or was made by a newer version.
         """
         address = parse_target(target)
-        return cls(*open_engine(address.url, create, read_only), clock, again, address.session)
+        return cls(*open_engine(address.url, create, read_only), clock, again, address.session, describe(address.url))
 
     def close(self) -> None:
         """Closes all connections. The store can be used again: it connects anew."""
@@ -117,6 +119,7 @@ class Store(Transactions):
         with self._read() as connection:
             return list(connection.execute(statement if game is None else statement.where(replays.c.game == game)).scalars())
 
+    @repeated
     def replay_games(self) -> dict[str, str]:
         """The game (``family/game``) of every replay, by id, without reading what was played."""
         with self._read() as connection:
@@ -343,9 +346,9 @@ class Store(Transactions):
 
     @repeated
     def annotators(self) -> list[Annotator]:
-        """Everybody who has leased or answered, with the number of their effective answers, by name."""
+        """Everybody who has leased or answered (in the store's session, where it has one), with the number of their effective answers."""
         with self._read() as connection:
-            return counts.read_annotators(connection, self.name)
+            return counts.read_annotators(connection, self.name, self.session)
 
     @repeated
     def progress(self, window: float = 60.0) -> Progress:

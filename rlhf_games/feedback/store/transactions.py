@@ -28,10 +28,15 @@ class Transactions:
     """What every method of a store runs in."""
 
     def __init__(
-        self, reader: Engine, writer: Engine, clock: Callable[[], float] | None, again: Callable[[StoreLost], bool] | None = None
+        self,
+        reader: Engine,
+        writer: Engine,
+        clock: Callable[[], float] | None,
+        again: Callable[[StoreLost], bool] | None = None,
+        name: str | None = None,
     ) -> None:
         self._reader, self._writer, self._clock, self._again = reader, writer, clock, again
-        self.name = describe(reader.url)
+        self.name = describe(reader.url) if name is None else name  # what is read may be a copy of what was opened
         """The store's path or URL, for messages."""
         path = reader.url.database if reader.url.drivername.startswith("sqlite") else None
         self._file = Path(path) if path else None
