@@ -87,9 +87,12 @@ class _Display:
         self._arm = self._arms[0]
 
     def begins(self, arm: Arm) -> None:
+        from rich.text import Text
+
         self._arm = arm
         number = self._arms.index(arm) + 1
-        self.says(f"{number}/{len(self._arms)} {arm.label}", f": this agent {arm.meaning}")
+        title = literal(f"{number}/{len(self._arms)} {arm.label}")
+        self._bars.console.print(Text.assemble((title, "bold"), literal(f": this agent {arm.meaning}")), highlight=False)
         self._bars.start_task(self._rows[arm.label])
         self._bars.update(self._rows[arm.label], style="bold", note="compiling" if number == 1 else "")
 
@@ -106,11 +109,8 @@ class _Display:
         if not self._bars.console.is_terminal:  # no bars there
             self.says(f"    {text}")
 
-    def says(self, text: str, more: str = "") -> None:
-        """A line above the bars; text that more follows is bold."""
-        from rich.text import Text
-
-        self._bars.console.print(Text.assemble((literal(text), "bold" if more else ""), literal(more)), highlight=False)
+    def says(self, text: str) -> None:
+        self._bars.console.print(text, highlight=False)
 
 
 @contextmanager

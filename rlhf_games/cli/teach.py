@@ -83,9 +83,12 @@ class Teach:
         from rlhf_games.workspace import load_game
 
         annotator = self.annotator or f"teacher-{self.teacher}"
-        config = self._config()
-        patience = Patience(lambda text: print(text, file=sys.stderr))
-        with Store.open(self.store, create=False, again=patience) as store:
+        config, count = self._config(), 0
+        with (
+            _stop_signal() as stop,
+            Store.open(self.store, create=False, again=Patience(lambda text: print(text, file=sys.stderr), stop.is_set)) as store,
+            _until_stopped(stop),
+        ):
             try:
                 teacher = Teacher(store, config, GameRewards(store, load_game, self.end_penalty), annotator, session=self.session or None)
             except ValueError as error:
@@ -93,8 +96,7 @@ class Teach:
             watch = self._evaluator(store, annotator).watch if self.evaluate else None
             until = f"after {self.idle:g} s without a question" if self.idle else "with Ctrl-C"
             print(literal(f"{annotator} answers the questions of {store.name}, and those to come; it stops {until}"), file=sys.stderr)
-            with _stop_signal() as stop:
-                count = self._answer(store, teacher, watch, stop)
+            count = self._answer(store, teacher, watch, stop)
         print(literal(f"{annotator} gave {count} answers to {store.name}"))
         return 0
 
@@ -125,7 +127,7 @@ class Teach:
 
     def _answer(self, store: Store, teacher: Teacher, watch: Callable[[int], int] | None, stop: Event) -> int:
         count, waited = 0, 0.0
-        with _display(store) as show:
+        with _display(store) as show, _until_stopped(stop):
             while not stop.is_set() and not (self.limit and count >= self.limit):
                 done = teacher.answer_pending(min(self.batch, self.limit - count) if self.limit else self.batch)
                 count += done
@@ -153,6 +155,18 @@ def _stop_signal() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _until_stopped(stop: Event) -> Iterator[None]:
+    """Ends its body quietly where the database is lost and somebody wants to stop: then nothing is tried again."""
+    from rlhf_games.feedback.store.database import StoreLost
+
+    try:
+        yield
+    except StoreLost:
+        if not stop.is_set():
+            raise
 
 
 @contextmanager

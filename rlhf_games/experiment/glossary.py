@@ -18,7 +18,8 @@ GROUPS: tuple[tuple[str, str], ...] = (
 )
 """Groups of metrics in the order in which they are shown, with their captions; any other prefix comes after them."""
 
-_FEEDBACK = ("answers", "labels", "queries", "refused", "unmatched")
+FEEDBACK = ("answers", "labels", "refused", "unmatched")
+"""Metrics without a prefix that belong to the group of that name."""
 _BINS = "reward_model/accuracy_difference_"
 
 MEANINGS: dict[str, str] = {
@@ -95,7 +96,7 @@ def group_of(name: str) -> str:
     prefix, slash, _ = name.partition("/")
     if prefix in dict(GROUPS):
         return prefix
-    return prefix if slash else "feedback" if name in _FEEDBACK else "agent"
+    return prefix if slash else "feedback" if name in FEEDBACK else "agent"
 
 
 def grouped(names: Sequence[str]) -> dict[str, list[str]]:

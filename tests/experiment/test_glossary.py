@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_games import workspace
-from rlhf_games.experiment.glossary import MEANINGS, agent_meanings, grouped, markdown, meaning
+from rlhf_games.experiment.glossary import FEEDBACK, GROUPS, MEANINGS, agent_meanings, group_of, grouped, markdown, meaning
 from rlhf_games.experiment.loop import FeedbackLoop
 from rlhf_games.feedback.answers import Demonstration
 from rlhf_games.feedback.store import AnswerDraft
@@ -54,6 +54,11 @@ def test_the_page_of_metrics_is_what_the_glossary_says() -> None:
     page = Path(__file__).parents[2] / "docs" / "metrics.md"
     agents = {name: agent_meanings(name) for name in workspace.agents()}
     assert page.read_text(encoding="utf-8") == markdown(agents), "python -m rlhf_games.experiment.glossary > docs/metrics.md"
+
+
+def test_every_group_has_metrics_with_a_meaning() -> None:
+    assert set(FEEDBACK) <= set(MEANINGS)
+    assert [group for group, _ in GROUPS if not any(group_of(name) == group for name in MEANINGS)] == []
 
 
 def test_metrics_are_grouped_whatever_they_are_called() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 
+from rlhf_games.cli.teach import Teach
 from rlhf_games.core.errors import UserError
 from rlhf_games.feedback.store import QueryDraft, Store
 from rlhf_games.feedback.store.database import StoreLost
@@ -29,6 +33,8 @@ class Line:
         self.port = self._door.getsockname()[1]
         self.open = True
         self.cut_at_commit = False
+        self.refused = 0
+        """Attempts to connect while it was cut."""
         self._unheard: socket.socket | None = None
         self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._serve)]
@@ -56,6 +62,7 @@ class Line:
                 return
             if not self.open:
                 client.close()
+                self.refused += 1
                 continue
             server = socket.create_connection(self._server)
             self._sockets += [client, server]
@@ -143,6 +150,31 @@ def test_what_was_committed_unheard_is_not_done_twice(line: Line, through: str) 
         [new] = store.post_queries([QueryDraft("preference", clips, key="once")])
         assert store.query_ids() == [*ids, new]
         assert len(store.history()) == 3
+
+
+@only_postgres
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_teacher_is_stopped_while_the_server_is_away(
+    line: Line, through: str, target: str, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store.open(target).close()
+
+    def stop_in_an_outage() -> None:
+        with Store.open(target, create=False) as store:
+            while not store.annotators():  # the teacher has not looked for questions yet
+                time.sleep(0.01)
+        line.cut()
+        while not line.refused:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(stop_in_an_outage)
+        assert Teach(through, poll=0.01).run() == 0
+        done.result()
+    said = capsys.readouterr()
+    assert "trying again for 10 minutes" in said.err
+    assert "teacher-oracle gave 0 answers" in said.out
 
 
 @only_postgres
