@@ -305,7 +305,9 @@ def _elsewhere_words(waiting: Mapping[str, int]) -> str:
     parts = []
     for kind, count in waiting.items():
         title = next(task.title for task in TASKS if kind in task.kinds)
-        parts.append(f"{count} {KINDS[kind][count != 1]} wait{'s' if count == 1 else ''}: {title} answers {'it' if count == 1 else 'them'}.")
+        parts.append(
+            f"{count} {KINDS[kind][count != 1]} wait{'s' if count == 1 else ''}: {title} answers {'it' if count == 1 else 'them'}."
+        )
     return " ".join(parts)
 
 

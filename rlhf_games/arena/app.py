@@ -37,7 +37,9 @@ _DRAG_PIXELS = 8
 _BACK = ("escape", "pad:back")
 _HELP = ("f1", "pad:guide")
 _FULL_SCREEN = "f11"
-_MODIFIERS = frozenset({"shift", "caps lock", "alt gr"} | {f"{side} {name}" for side in ("left", "right") for name in ("ctrl", "alt", "meta")})
+_MODIFIERS = frozenset(
+    {"shift", "caps lock", "alt gr"} | {f"{side} {name}" for side in ("left", "right") for name in ("ctrl", "alt", "meta")}
+)
 """Alone they answer nothing: a key that is typed with them comes after them."""
 
 

@@ -85,7 +85,9 @@ def test_the_second_gamepad_answers_too(show: Show, clock: Time) -> None:
     assert app.view is None
 
 
-def test_what_opens_beneath_the_question_is_not_watched(judging: Any, ask: Any, store: Store, films: Films, show: Show, clock: Time) -> None:
+def test_what_opens_beneath_the_question_is_not_watched(
+    judging: Any, ask: Any, store: Store, films: Films, show: Show, clock: Time
+) -> None:
     """The question stands for 9 s over a pair that was not there before: they are no viewing time."""
     ask(1)
     app = show(MenuView("Outer", "", list, Keymap()), clock)
@@ -280,7 +282,9 @@ def test_nobody_waits_for_what_is_with_others(judging: Any, ask: Any, store: Sto
 
 def test_what_waits_elsewhere_is_named(judging: Any, store: Store, clips: Any, clock: Time) -> None:
     found = clips(8)
-    store.post_queries([QueryDraft("ranking", tuple(found[:3])), QueryDraft("ranking", tuple(found[3:6])), QueryDraft("rating", (found[6],))])
+    store.post_queries(
+        [QueryDraft("ranking", tuple(found[:3])), QueryDraft("ranking", tuple(found[3:6])), QueryDraft("rating", (found[6],))]
+    )
     app, view = judging()
     clock.now += 3.0
     pump(app, 4)

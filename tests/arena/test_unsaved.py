@@ -113,7 +113,11 @@ class Desk:
     def _play(self) -> Said:
         line = Line()
         view = PlayView(
-            PlaySession(lambda: line, lambda: self.store, "ann", self.worker, now=self.clock, wall=self.clock), Keymap(), "Line", "", self.clock
+            PlaySession(lambda: line, lambda: self.store, "ann", self.worker, now=self.clock, wall=self.clock),
+            Keymap(),
+            "Line",
+            "",
+            self.clock,
         )
         app = self._window(view)
         press(app, pygame.K_RIGHT, up=False)
