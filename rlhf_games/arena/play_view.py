@@ -284,24 +284,22 @@ class PlayView(SessionView[PlaySession]):
             return
         names = ("you",) if session.people == 1 else ("first", "second")
         y = fact(pen, x, y, width, "LAST ACTION", action_words(spec, session.action, session.acted, names))
+        y = self._paint_seats(pen, x, y, width, spec)
+        self._paint_keys(pen, Rect(x, y, width, pen.area.h - y - pen.px(12)), spec)
+
+    def _paint_seats(self, pen: Pen, x: int, y: int, width: int, spec: GameSpec) -> int:
+        """Who sits where: the people first; returns where their keys begin."""
+        session = self.session
+        for seat in range(session.people):
+            who = session.annotator if session.people == 1 else PEOPLE[seat]
+            label = ("YOU PLAY" if spec.seats else "KEYS") if spec.players == 1 else f"SEAT {seat} · {who}"
+            y = _seat(pen, x, y, width, label, spec.seats[seat] if spec.seats else "")
         others = list(range(session.people, spec.players))
         if others:
             label = f"SEAT{'S' if len(others) > 1 else ''} {', '.join(map(str, others))}"
-            y = fact(pen, x, y, width, label, f"play{'' if len(others) > 1 else 's'} at {RANDOM}")
-        for seat in range(session.people):
-            who = session.annotator if session.people == 1 else PEOPLE[seat]
-            pen.text(
-                (x, y),
-                ("YOU PLAY" if spec.seats else "KEYS") if spec.players == 1 else f"SEAT {seat} · {who}",
-                "label",
-                theme.MUTED,
-                width=width,
-            )
-            y += pen.px(24)
-            if words := spec.seats[seat] if spec.seats else "or click the board" if spec.cells and seat == session.people - 1 else "":
-                pen.text((x, y), words, "small", width=width)
-                y += pen.px(26)
-        self._paint_keys(pen, Rect(x, y, width, pen.area.h - y - pen.px(12)), spec)
+            y = _seat(pen, x, y, width, label, f"play{'' if len(others) > 1 else 's'} at {RANDOM}")
+            y = _seat(pen, x, y, width, "YOUR KEYS" if session.people == 1 else "THEIR KEYS", "")
+        return _seat(pen, x, y - pen.px(4), width, "", "or click the board") if spec.cells else y
 
     def _paint_keys(self, pen: Pen, area: Rect, spec: GameSpec) -> None:
         mine, *others = (control_words(spec, self.session.chords(seat)) for seat in range(self.session.people))
@@ -331,3 +329,14 @@ def _paint_row(pen: Pen, box: Rect, y: int, shown: Sequence[tuple[tuple[str, ...
     x = box.centerx - width(words_too, gap) // 2
     for keys, words, command in shown:
         x = pen.hint((x, y), keys, words if words_too else "", command, theme.TEXT).right + gap
+
+
+def _seat(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
+    """A label, and words under it, where there are any; returns where the next one begins."""
+    if label:
+        pen.text((x, y), label, "label", theme.MUTED, width=width)
+        y += pen.px(24)
+    if words:
+        pen.text((x, y), words, "small", width=width)
+        y += pen.px(26)
+    return y
