@@ -89,6 +89,7 @@ class Board:
             frame_shape=view.frame_shape(self.name),
             board_in_frame=view.board_place(self.name),
             cells=_CELLS[self.name],
+            seats=(f"{self._card['sides'][0]} if first to move, else {self._card['sides'][1]}",) * _SEATS,
         )
 
     def init(self, key: jax.Array) -> State:

@@ -20,7 +20,7 @@ from rlhf_games.arena.keys import Command, Keymap, Press
 from rlhf_games.arena.layout import footer, frame_areas
 from rlhf_games.arena.pen import Pen, key_for
 from rlhf_games.arena.session_view import SessionView
-from rlhf_games.arena.stage import fact, key_table, notice, running_picture, still_picture
+from rlhf_games.arena.stage import fact, key_table, notice, running_picture, shared_table, still_picture
 from rlhf_games.arena.view import Next, View
 from rlhf_games.replay.replay import Replay
 
@@ -39,6 +39,8 @@ COMMANDS = (
 VALUES = {"praise": MILD, "strong_praise": STRONG, "scold": -MILD, "strong_scold": -STRONG}
 _SIDE, _RIBBON, _GAP = 340, 116, 16
 """Design pixels: the panel's width, the ribbon's height, the space between."""
+_ROOMY = 420
+"""A panel that is lower than so many design pixels says the least that a coach needs."""
 _TURNS = 12
 
 
@@ -153,7 +155,7 @@ class CoachView(SessionView[CoachSession]):
         place = Rect(areas.stage.x, areas.stage.bottom - low, left, low)
         canvas.part("ribbon", place, ribbon, lambda pen: paint_ribbon(pen, ribbon, log.marks))
         panel = Rect(areas.stage.right - side, areas.stage.y, side, areas.stage.h)
-        driver = (panel.x, panel.y, panel.w, canvas.px(116))
+        driver = (panel.x, panel.y, panel.w, canvas.px(116 if panel.h >= canvas.px(_ROOMY) else 70))
         canvas.part("driver", Rect(driver), session.driver, self._paint_driver)
         below = Rect(panel.x, panel.y + driver[3] + gap, panel.w, panel.h - driver[3] - gap)
         canvas.part("panel", below, (session.policy, session.speed, session.action, session.acted), self._paint_panel)
@@ -211,6 +213,9 @@ class CoachView(SessionView[CoachSession]):
         words, colour = ("● YOU", theme.AMBER) if self.session.driver == "you" else ("▶ AGENT", theme.BLUE)
         pen.box(pen.area, theme.RAISED if self.session.driver == "you" else theme.PANEL, colour, width=4)
         x, y = pen.px(22), pen.px(14)
+        if pen.area.h < pen.px(100):
+            pen.text((x, pen.area.centery), words, "title", colour, "midleft", pen.area.w - 2 * x)
+            return
         pen.text((x, y), "NOW PLAYING", "label", theme.MUTED)
         pen.text((x, y + pen.px(26)), words, "huge", colour, width=pen.area.w - 2 * x)
 
@@ -218,9 +223,12 @@ class CoachView(SessionView[CoachSession]):
         session, spec = self.session, self.session.spec
         pen.box(pen.area)
         x, y, width = pen.px(22), pen.px(18), pen.area.w - pen.px(44)
+        last = action_words(spec, session.action, session.acted, ["seat 0"])
+        if pen.area.h < pen.px(_ROOMY) - pen.px(116):
+            self._paint_least(pen, last)
+            return
         y = fact(pen, x, y, width, "POLICY", session.policy)
         y = fact(pen, x, y, width, "SPEED", f"×{session.speed:g}")
-        last = action_words(spec, session.action, session.acted, ["seat 0"])
         y = fact(pen, x, y, width, "LAST ACTION" if spec.players == 1 or spec.turn_based else "LAST ACTION OF SEAT 0", last)
         if spec.seats:
             pen.text((x, y), "THE AGENT YOU COACH PLAYS", "label", theme.MUTED)
@@ -228,3 +236,10 @@ class CoachView(SessionView[CoachSession]):
             y += pen.px(60)
         pen.text((x, y), "HOLD TO TAKE OVER", "label", theme.MUTED)
         key_table(pen, x, y + pen.px(38), width, control_words(spec, session.hands.chords))
+
+    def _paint_least(self, pen: Pen, last: str) -> None:
+        """Where there is little room: what was done last, and the keys that take over."""
+        x, y, width = pen.px(12), pen.px(10), pen.area.w - pen.px(24)
+        y = pen.text((x, y), f"last action: {last}", "small", width=width).bottom + pen.px(6)
+        keys = [((key,), meaning) for key, meaning in control_words(self.session.spec, self.session.hands.chords)]
+        shared_table(pen, Rect(x, y, width, pen.area.h - y - pen.px(8)), keys)

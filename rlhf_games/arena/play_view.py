@@ -177,7 +177,7 @@ class PlayView(SessionView[PlaySession]):
         self.draw_standing(
             canvas, areas.standing, f"episode {session.episode} · {kept}", f"played by {session.annotator}{where}", self.run_words
         )
-        side = canvas.px(340)
+        side = min(canvas.px(340), areas.stage.w * 2 // 5)
         stage = Rect(areas.stage.x, areas.stage.y, areas.stage.w - side - canvas.px(24), areas.stage.h)
         self._draw_stage(canvas, stage)
         panel = Rect(stage.right + canvas.px(24), stage.y, side, stage.h)
@@ -260,20 +260,13 @@ class PlayView(SessionView[PlaySession]):
         if not failed:
             self._paint_grades(pen, Rect(box.x, box.bottom - pen.px(106), box.w, pen.px(40)), keys)
         hints = [*(_FAILED if failed else _OVER[:2])] + ([] if session.ended or failed else [("pause", "go on")])
-        shown = [(keys[name], words, name) for name, words in hints if keys[name]]
-        gap = pen.px(22)
-        x = box.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
-        for names, words, command in shown:
-            x = pen.hint((x, box.bottom - pen.px(40)), names, words, command, theme.TEXT).right + gap
+        _paint_row(pen, box, box.bottom - pen.px(40), [(keys[name], words, name) for name, words in hints if keys[name]])
 
     def _paint_grades(self, pen: Pen, row: Rect, keys: dict[str, tuple[str, ...]]) -> None:
         """Grades to keep the episode with, side by side; the outermost by name."""
         shown = [(keys[f"rate {grade}"], word if grade in (1, 5) else "", f"rate {grade}") for grade, word in SCALE.items()]
         pen.text((row.centerx, row.y + pen.px(2)), "Rate it, and it is kept:", "small", theme.MUTED, "midbottom")
-        gap = pen.px(22)
-        x = row.centerx - (sum(pen.hint_width(names, words) for names, words, _ in shown) + gap * (len(shown) - 1)) // 2
-        for names, words, command in shown:
-            x = pen.hint((x, row.centery), names, words, command, theme.TEXT).right + gap
+        _paint_row(pen, row, row.centery, shown)
 
     def _paint_panel(self, pen: Pen) -> None:
         session, spec = self.session, self.session.spec
@@ -291,24 +284,22 @@ class PlayView(SessionView[PlaySession]):
             return
         names = ("you",) if session.people == 1 else ("first", "second")
         y = fact(pen, x, y, width, "LAST ACTION", action_words(spec, session.action, session.acted, names))
+        y = self._paint_seats(pen, x, y, width, spec)
+        self._paint_keys(pen, Rect(x, y, width, pen.area.h - y - pen.px(12)), spec)
+
+    def _paint_seats(self, pen: Pen, x: int, y: int, width: int, spec: GameSpec) -> int:
+        """Who sits where: the people first; returns where their keys begin."""
+        session = self.session
+        for seat in range(session.people):
+            who = session.annotator if session.people == 1 else PEOPLE[seat]
+            label = ("YOU PLAY" if spec.seats else "KEYS") if spec.players == 1 else f"SEAT {seat} · {who}"
+            y = _seat(pen, x, y, width, label, spec.seats[seat] if spec.seats else "")
         others = list(range(session.people, spec.players))
         if others:
             label = f"SEAT{'S' if len(others) > 1 else ''} {', '.join(map(str, others))}"
-            y = fact(pen, x, y, width, label, f"play{'' if len(others) > 1 else 's'} at {RANDOM}")
-        for seat in range(session.people):
-            who = session.annotator if session.people == 1 else PEOPLE[seat]
-            pen.text(
-                (x, y),
-                ("YOU PLAY" if spec.seats else "KEYS") if spec.players == 1 else f"SEAT {seat} · {who}",
-                "label",
-                theme.MUTED,
-                width=width,
-            )
-            y += pen.px(24)
-            if words := spec.seats[seat] if spec.seats else "or click the board" if spec.cells and seat == session.people - 1 else "":
-                pen.text((x, y), words, "small", width=width)
-                y += pen.px(26)
-        self._paint_keys(pen, Rect(x, y, width, pen.area.h - y - pen.px(12)), spec)
+            y = _seat(pen, x, y, width, label, f"play{'' if len(others) > 1 else 's'} at {RANDOM}")
+            y = _seat(pen, x, y, width, "YOUR KEYS" if session.people == 1 else "THEIR KEYS", "")
+        return _seat(pen, x, y - pen.px(4), width, "", "or click the board") if spec.cells else y
 
     def _paint_keys(self, pen: Pen, area: Rect, spec: GameSpec) -> None:
         mine, *others = (control_words(spec, self.session.chords(seat)) for seat in range(self.session.people))
@@ -324,3 +315,28 @@ class PlayView(SessionView[PlaySession]):
                 if key not in keys.setdefault(meaning, []):
                     keys[meaning].append(key)
         shared_table(pen, area, [(caps, meaning) for meaning, caps in keys.items()])
+
+
+def _paint_row(pen: Pen, box: Rect, y: int, shown: Sequence[tuple[tuple[str, ...], str, str]]) -> None:
+    """Keys with words and commands, side by side in the middle of ``box``; closer together, or without words, where it is narrow."""
+
+    def width(words_too: bool, gap: int) -> int:
+        return sum(pen.hint_width(keys, words if words_too else "") for keys, words, _ in shown) + gap * (len(shown) - 1)
+
+    room = box.w - pen.px(16)
+    ways = [(True, pen.px(22)), (True, pen.px(10)), (False, pen.px(10)), (False, pen.px(4))]
+    words_too, gap = next((way for way in ways if width(*way) <= room), ways[-1])
+    x = box.centerx - width(words_too, gap) // 2
+    for keys, words, command in shown:
+        x = pen.hint((x, y), keys, words if words_too else "", command, theme.TEXT).right + gap
+
+
+def _seat(pen: Pen, x: int, y: int, width: int, label: str, words: str) -> int:
+    """A label, and words under it, where there are any; returns where the next one begins."""
+    if label:
+        pen.text((x, y), label, "label", theme.MUTED, width=width)
+        y += pen.px(24)
+    if words:
+        pen.text((x, y), words, "small", width=width)
+        y += pen.px(26)
+    return y

@@ -213,18 +213,21 @@ class RankView(AnswerView[RankSession]):
             return
         right = pen.text((pad + pen.px(6), pen.px(_TOP) // 2), str(card.place + 1), "huge", theme.TEXT, "midleft").right
         if card.badge:
-            right = _badge(pen, Rect(right + pen.px(16), pad, pen.px(104), pen.px(_TOP) - 2 * pad + pen.px(6)), card.badge).right
+            left = right + pen.px(16)
+            width = min(pen.text_width(card.badge, "title") + pen.px(24), area.right - pad - left)
+            right = _badge(pen, Rect(left, pad, max(1, width), pen.px(_TOP) - 2 * pad + pen.px(6)), card.badge).right
         room = max(0, area.right - 2 * pad - right)
         if pen.text_width(words, "label") > room:
-            words = words.removeprefix("EPISODE ").replace(" OF ", "/")
+            words = words.removesuffix(" HERE") if "ENDS" in words else words.removeprefix("EPISODE ").replace(" OF ", "/")
         pen.text((area.right - pad, pen.px(_TOP) // 2), words, "label", theme.AMBER, "midright", room)
 
 
 def _badge(pen: Pen, rect: Rect, words: str) -> Rect:
     """A rank, to be read from a metre; smaller where there is no room for that."""
     pen.box(rect, theme.BLUE, radius=10)
-    style: Style = "title" if pen.text_width(words, "title") < rect.w - pen.px(8) else "strong"
-    pen.text(rect.center, words, style, theme.BACKGROUND, "center")
+    styles: tuple[Style, ...] = ("title", "strong", "small", "label")
+    style = next((style for style in styles if pen.text_width(words, style) <= rect.w - pen.px(8)), styles[-1])
+    pen.text(rect.center, words, style, theme.BACKGROUND, "center", rect.w)
     return rect
 
 

@@ -74,7 +74,10 @@ def notice(pen: Pen, title: str, words: str, height: float = 130) -> Rect:
     box.center = pen.area.center
     pen.box(box, theme.BACKGROUND, theme.LINE)
     pen.text((box.centerx, box.y + pen.px(20)), title, "title", anchor="midtop")
-    pen.text((box.centerx, box.y + pen.px(68)), words, "body", theme.MUTED, "midtop", box.w - pen.px(32))
+    if pen.text_width(words, "body") <= box.w - pen.px(32):
+        pen.text((box.centerx, box.y + pen.px(68)), words, "body", theme.MUTED, "midtop")
+    else:
+        pen.paragraph((box.centerx, box.y + pen.px(62)), words, box.w - pen.px(32), 2, "small", centred=True)
     return box
 
 

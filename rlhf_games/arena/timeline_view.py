@@ -79,8 +79,9 @@ class TimelineView:
     def _paint(self, pen: Pen, strip: Strip, series: Series) -> None:
         pad = pen.px(14)
         length = len(series.mean)
-        pen.text((pad, pen.px(8)), strip.words, "small", theme.MUTED, width=pen.area.w * 2 // 3)
-        pen.text((pen.area.right - pad, pen.px(8)), strip.now, "small", theme.TEXT, "topright", pen.area.w // 3)
+        now = pen.text((pen.area.right - pad, pen.px(8)), strip.now, "small", theme.TEXT, "topright", pen.area.w // 2)
+        left = (now.left if strip.now else pen.area.right) - 2 * pad
+        pen.text((pad, pen.px(8)), strip.words, "small", theme.MUTED, width=max(1, left))
         gutter = pen.px(_GUTTER)
         inner = Rect(pad + gutter, pen.px(38), pen.area.w - 2 * pad - gutter, pen.area.h - pen.px(38) - pen.px(30))
         if inner.w < 8 or inner.h < 8:

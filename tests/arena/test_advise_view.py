@@ -52,7 +52,7 @@ def test_one_key_is_one_piece_of_advice(advising: tuple[App, AdviseView], world:
 
 def test_the_upper_row_is_digits_and_a_key_of_the_game_is_no_command(advising: tuple[App, AdviseView], world: World) -> None:
     """French: where a US keyboard has 2, é (scancode 31). A game that is steered with ``@u`` gets U, not "can't tell"."""
-    app, view = advising
+    app, _ = advising
     pygame.event.post(pygame.Event(pygame.KEYDOWN, key=233, mod=0, unicode="é", scancode=31))
     pygame.event.post(pygame.Event(pygame.KEYUP, key=233, mod=0, scancode=31))
     pump(app, 6)

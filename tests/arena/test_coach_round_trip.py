@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import jax
 import numpy as np
 import pygame
 import pytest
@@ -35,7 +36,10 @@ LENGTH = 5
 
 @cache
 def pull() -> Pull:
-    return Pull.fresh(load_game("minatar/freeway").spec, action=True)
+    """Of a model that is sure of nothing: over 200 steps a fresh one may be as sure as floats allow, and then no mark moves it."""
+    fresh = Pull.fresh(load_game("minatar/freeway").spec, action=True)
+    params = fresh.params._replace(members=jax.tree.map(lambda leaf: 0.1 * leaf, fresh.params.members))
+    return Pull((fresh.ensemble, params))
 
 
 class Coach:
@@ -121,14 +125,8 @@ def test_the_window_holds_the_seconds_of_the_person(coach: Coach, faster: int, s
     seen = coach.rate * speed  # decisions a second
     assert last > 4 * seen
     press(coach.app, pygame.K_MINUS, text="-")
-    scolded = coach.push("evaluation")
+    assert coach.push("evaluation") < -1e-6
     start, steps = place(coach)
-    press(coach.app, pygame.K_BACKSPACE)
-    press(coach.app, pygame.K_EQUALS, text="=")
-    praised = coach.push("evaluation")
-    # Over so many steps a fresh model is sure already, and what it agrees with moves nothing; then the other one does.
-    assert scolded <= 0.0 <= praised
-    assert praised - scolded > 1e-6
     assert (start, start + steps) == (last - math.ceil(4 * seen), last - math.floor(0.2 * seen))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -329,3 +330,27 @@ def test_an_episode_that_cannot_be_stored_is_not_lost_by_a_key(
     [answer] = store.answers().answers
     assert isinstance(answer.value, Demonstration)
     assert (view.session.kept, view.session.episode) == (1, 2)
+
+
+@pytest.mark.parametrize(("cells", "named"), [(((0, 5),), "[5]"), (((-1, 0), (1, 7)), "[-1, 7]")])
+def test_cells_name_actions_that_exist(cells: tuple[tuple[int, ...], ...], named: str) -> None:
+    """The line has five actions, 0 to 4."""
+    with pytest.raises(ValueError, match=re.escape(f"cells name actions {named}, but there are 5 to choose from")):
+        replace(Line().spec, cells=cells)
+    assert replace(Line().spec, cells=((0, 4),)).cells == ((0, 4),)
+
+
+@pytest.mark.parametrize("size", [(420, 300), (1280, 800)])
+def test_all_that_can_be_said_at_the_end_can_be_clicked(playing: Any, clock: Time, size: tuple[int, int]) -> None:
+    app, _view = playing()
+    app.canvas.use(pygame.display.set_mode(size))
+    press(app, pygame.K_RIGHT, up=False)
+    for _ in range(5):
+        later(app, clock, 0.1)
+    press(app, pygame.K_r, text="r")
+    pump(app, 2)
+    part = app.canvas._parts["stage"]
+    places = {command: rect for rect, command in part.clicks}
+    assert set(places) == {"keep", "discard", "pause", *(f"rate {grade}" for grade in range(1, 6))}
+    assert all(Rect(part.rect).contains(rect) for rect in places.values())
+    assert all(a is b or not a.colliderect(b) for a in places.values() for b in places.values())
