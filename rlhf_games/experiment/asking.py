@@ -189,7 +189,8 @@ class Asker:
         playing = [replay.to_bytes().hex() for replay in self._recorder.open_episodes(policy)]
         whole = [replay.to_bytes().hex() for replay in self._whole]
         finished = [list(entry) for entry in self._finished]
-        return {"playing": playing, "whole": whole, "finished": finished, "asked": sorted(self.questions.ids)}
+        asked = {"asked": sorted(self.questions.ids), "asked_checksum": self.questions.checksum}
+        return {"playing": playing, "whole": whole, "finished": finished, **asked}
 
     def restore(self, state: Mapping[str, Any], iteration: int) -> list[Query]:
         """Goes on from what ``state`` gave, by playing the episodes again.
@@ -202,7 +203,7 @@ class Asker:
             self._recorder.go_on(replay, track.observation[1:], track.reward)
         self._whole.extend(Replay.from_bytes(bytes.fromhex(text)) for text in state.get("whole", ()))
         self._finished = [(float(total), int(length)) for total, length in state["finished"]]
-        mine = self.questions.restore(state.get("asked"), iteration, self._experiment.feedback.kind)
+        mine = self.questions.restore(state.get("asked"), iteration, self._experiment.feedback.kind, state.get("asked_checksum"))
         self._asked = [query.clips for query in mine]
         return mine
 

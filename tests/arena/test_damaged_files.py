@@ -12,7 +12,7 @@ from rlhf_games.arena.learner import read_learner
 from rlhf_games.core.errors import UserError
 
 DEEP = "[" * 100_000
-CONFIG = json.dumps({"feedback": {"mode": "wait"}, "reward": {"true": 0.0}})
+CONFIG = json.dumps({"feedback": {"mode": "wait"}, "reward": {"learned": 1.0, "true": 0.0}})
 
 
 @pytest.mark.parametrize("text", [DEEP, "", "{", "[]", "3", '{"state": 3', '{"status": "finished"}', "\x00"])

@@ -139,7 +139,7 @@ def test_a_store_of_another_run_is_refused(go: Go, tmp_path: Path) -> None:
     go(other)
     go(first, 1)
     shutil.copy(other.path / "store.sqlite", first.path / "store.sqlite")
-    with pytest.raises(UserError, match=r"tiny/1/.* was used for another question"):
+    with pytest.raises(UserError, match="holds other questions than the checkpoint was made of"):
         go(first)
 
 
