@@ -69,6 +69,7 @@ class AnswerDataset:
         self._clips = ClipFeatures(reader, ensemble)
         self._labels: tuple[Label, ...] = ()
         self._rows: dict[str, Rows] | None = None
+        self._trained: dict[Hashable, NDArray[np.bool_]] | None = None
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -91,6 +92,7 @@ class AnswerDataset:
     def post(self, questions: Iterable[Posted]) -> None:
         """Takes note of questions that the run has posted, answered or not: what measures is decided in the order of posting."""
         self._sides.post(questions)
+        self._trained = None  # a question may join observations
 
     def of(self, kind: str) -> tuple[tuple[Label, ...], NDArray[np.bool_]]:
         """The labels of a kind in the order of its rows, and which of them measure."""
@@ -102,22 +104,23 @@ class AnswerDataset:
 
         See `rlhf_games.reward.skill.Predicted`.
         """
-        rows, trained = self._rows_of(kind), self._trained()
+        rows, trained = self._rows_of(kind), self._trained_units()
         observations = [self._sides.observation(self._places[i].unit) for i in rows]
         nothing = np.zeros(self._members, bool)
         seen = np.array([trained.get(observation, nothing) for observation in observations], bool).reshape(len(rows), self._members).T
         used = np.array([self._places[i].side != Side.NEITHER for i in rows], bool)
         return ~seen & used, observations
 
-    def _trained(self) -> dict[Hashable, NDArray[np.bool_]]:
-        """By observation: ``[M]`` which members were trained on any of its labels, of any kind."""
-        found: dict[Hashable, NDArray[np.bool_]] = {}
-        for kind in self.rows():
-            weight = np.asarray(self.rows()[kind].weight) > 0
-            for row, i in enumerate(self._rows_of(kind)):
-                observation = self._sides.observation(self._places[i].unit)
-                found[observation] = found.get(observation, np.zeros(self._members, bool)) | weight[:, row]
-        return found
+    def _trained_units(self) -> dict[Hashable, NDArray[np.bool_]]:
+        """By observation: ``[M]`` which members were trained on any of its labels, of any kind. Computed once a fit."""
+        if self._trained is None:
+            self._trained = {}
+            for kind, rows in self.rows().items():
+                weight = np.asarray(rows.weight) > 0
+                for row, i in enumerate(self._rows_of(kind)):
+                    observation = self._sides.observation(self._places[i].unit)
+                    self._trained[observation] = self._trained.get(observation, np.zeros(self._members, bool)) | weight[:, row]
+        return self._trained
 
     def _at(self, side: Side) -> NDArray[np.bool_]:
         return np.array([place.side == side for place in self._places], bool)
@@ -139,7 +142,7 @@ class AnswerDataset:
             return False
         self._clips.keep([(clip, self._steps([label])) for label in rows for clip in label.clips])
         self._labels, self._places = rows, places
-        self._rows = None
+        self._rows = self._trained = None
         return True
 
     def rows(self) -> dict[str, Rows]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rlhf_games import workspace
 from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.loop import FeedbackLoop
+from rlhf_games.experiment.rundir import RunDirectory
+from rlhf_games.experiment.runner import Interruption, execute
 from rlhf_games.experiment.spec import Experiment
 
 from .tiny import make_lab, tiny
@@ -53,3 +56,14 @@ def make_loop(bench: Bench, tmp_path: Path) -> Iterator[Callable[..., FeedbackLo
     yield make
     for loop in made:
         loop.store.close()
+
+
+@pytest.fixture
+def until(bench: Bench) -> Callable[..., Any]:
+    """Executes a run, stopping it after an iteration."""
+
+    def go(run: RunDirectory, stop: int = 1_000, **options: Any) -> Any:
+        interruption = Interruption(lambda text: None)
+        return execute(run, lambda progress: setattr(interruption, "asked", progress.iteration >= stop), interruption, bench, **options)
+
+    return go

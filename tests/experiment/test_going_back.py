@@ -23,17 +23,6 @@ from .tiny import tiny
 Until = Callable[..., Any]
 
 
-@pytest.fixture
-def until(bench: Bench) -> Until:
-    """Executes a run, stopping it after an iteration."""
-
-    def go(run: RunDirectory, stop: int = 1_000, **options: Any) -> Any:
-        interruption = Interruption(lambda text: None)
-        return execute(run, lambda progress: setattr(interruption, "asked", progress.iteration >= stop), interruption, bench, **options)
-
-    return go
-
-
 def learning() -> Experiment:
     """Answers change what is asked next: the strategy asks the model, and the model moves at once."""
     return tiny(feedback__query__strategy="disagreement", model__fit__learning_rate=0.03, model__trust=0.0, feedback__budget=120)

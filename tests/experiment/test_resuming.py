@@ -13,28 +13,16 @@ import numpy as np
 import pytest
 
 from rlhf_games.core.errors import UserError
-from rlhf_games.experiment.build import Bench
 from rlhf_games.experiment.checkpoints import Checkpoints, DamagedCheckpointError
 from rlhf_games.experiment.metrics import read_metrics
 from rlhf_games.experiment.rundir import RunDirectory
-from rlhf_games.experiment.runner import Interruption, create_run, execute
+from rlhf_games.experiment.runner import create_run
 from rlhf_games.experiment.spec import Experiment
 from rlhf_games.feedback.store import Store
 
 from .tiny import tiny
 
 Until = Callable[..., Any]
-
-
-@pytest.fixture
-def until(bench: Bench) -> Until:
-    """Executes a run, stopping it after an iteration."""
-
-    def go(run: RunDirectory, stop: int = 1_000, **options: Any) -> Any:
-        interruption = Interruption(lambda text: None)
-        return execute(run, lambda progress: setattr(interruption, "asked", progress.iteration >= stop), interruption, bench, **options)
-
-    return go
 
 
 def paid() -> Experiment:
